@@ -1,0 +1,79 @@
+"""A channel between two of our processes: JSON messages with descriptors over AF_UNIX SOCK_SEQPACKET.
+
+One packet is one message, at most `LIMIT` bytes of JSON (a larger one is a bug of ours and raises).
+Descriptors travel with SCM_RIGHTS and arrive close-on-exec. EOF always means that the peer is gone.
+Out of scope: what the messages mean (`monitor/messages.py`), and waiting (callers poll `fileno()`).
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any
+
+from sampan.errors import ProtocolError
+
+LIMIT = 128 * 1024
+MAX_FDS = 32
+
+Message = dict[str, Any]
+
+
+class Channel:
+    """Owns `sock`; `close()` closes it. Blocking unless the socket was made non-blocking."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        return cls(left), cls(right)
+
+    @classmethod
+    def adopt(cls, fd: int) -> Channel:
+        """Take over a descriptor that arrived as a number."""
+        return cls(socket.socket(fileno=fd))
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def send(self, message: Message, fds: list[int] | tuple[int, ...] = ()) -> None:
+        """Raises BlockingIOError when the peer does not read, BrokenPipeError when it is gone."""
+        data = json.dumps(message, separators=(",", ":")).encode("utf-8", "surrogateescape")
+        if len(data) > LIMIT:
+            raise ValueError(f"message of {len(data)} bytes is larger than {LIMIT}")
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+
+    def receive(self) -> tuple[Message, list[int]] | None:
+        """The next message and its descriptors (now the caller's), or None at EOF.
+
+        Raises BlockingIOError when non-blocking and nothing is there; ProtocolError when the packet is
+        not one of ours (its descriptors are closed first).
+        """
+        data, ancillary, flags, _ = self.sock.recvmsg(
+            LIMIT + 1, socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
+        )
+        fds = array.array("i")
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+        if not data and not fds:
+            return None
+        try:
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise ProtocolError("message or its descriptors were truncated")
+            message = json.loads(data.decode("utf-8", "surrogateescape"))
+            if not isinstance(message, dict):
+                raise ProtocolError(f"expected an object, got {data[:80]!r}")
+        except (ProtocolError, ValueError) as error:
+            for fd in fds:
+                os.close(fd)
+            raise error if isinstance(error, ProtocolError) else ProtocolError(str(error)) from None
+        return message, list(fds)
