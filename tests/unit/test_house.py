@@ -1,0 +1,149 @@
+"""The rules of the house that a machine can check: levels, sizes, what each room may import."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "src" / "sampan"
+LEVELS = {
+    "errors": 0,
+    "spec": 0,
+    "linux": 1,
+    "wire": 1,
+    "runtime": 2,
+    "store": 2,
+    "network": 2,
+    "monitor": 3,
+    "distribution": 3,
+    "engine": 4,
+    "api": 5,
+    "registry": 5,
+    "cli": 5,
+    "daemon": 6,
+}
+THIRD_PARTY = {
+    "spec": {"msgspec"},
+    "store": {"msgspec", "isal", "backports"},
+    "network": {"msgspec"},
+    "engine": {"msgspec"},
+    "api": {"msgspec", "aiohttp", "multidict", "yarl"},
+    "daemon": {"aiohttp"},
+}
+CLI_MAY_IMPORT = {"cli", "spec", "wire", "errors"}
+BANNED_BELOW_ENGINE = {
+    "pwd",
+    "grp",
+    "subprocess",
+    "shutil",
+    "tempfile",
+    "locale",
+    "pickle",
+    "multiprocessing",
+}
+# Functions over 60 lines carry their reason in the line above them.
+MAX_FILE, MAX_FUNCTION = 600, 60
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    """Every module that `path` imports, at any depth of the file, with its line."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            module = node.module or ""
+            found.append((module, node.lineno))
+            if module == "sampan":
+                found += [(f"sampan.{alias.name}", node.lineno) for alias in node.names]
+    return found
+
+
+def test_imports_go_strictly_down() -> None:
+    """A room imports only rooms of a lower level, and the cli only what a thin client needs."""
+    wrong = []
+    for path in FILES:
+        room = room_of(path)
+        if room == "__init__":
+            continue
+        for module, line in imports_of(path):
+            parts = module.split(".")
+            if parts[0] != "sampan" or len(parts) < 2 or parts[1] == room:
+                continue
+            allowed = LEVELS[parts[1]] < LEVELS[room]
+            if room == "cli":
+                allowed = parts[1] in CLI_MAY_IMPORT
+            if not allowed:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_third_party_imports_are_those_that_the_room_may_have() -> None:
+    """Nothing outside the standard library but what the table of rooms names."""
+    wrong = []
+    for path in FILES:
+        allowed = THIRD_PARTY.get(room_of(path), set())
+        for module, line in imports_of(path):
+            top = module.split(".")[0]
+            # compression.zstd is the standard library's from 3.14.
+            if top in sys.stdlib_module_names or top in {"sampan", "__future__", "compression"}:
+                continue
+            if top not in allowed:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_rooms_below_the_engine_do_not_use_modules_that_look_things_up() -> None:
+    """Inside a hostile root these would load the container's files (security rule P3)."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in FILES
+        if room_of(path) in {"linux", "wire", "runtime", "monitor"}
+        for module, line in imports_of(path)
+        if module.split(".")[0] in BANNED_BELOW_ENGINE
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_outgrows_its_idea() -> None:
+    """No file over 600 lines, and the median stays readable."""
+    sizes = {path: path.read_text().count("\n") for path in FILES}
+    too_long = [f"{path.relative_to(ROOT)}: {n}" for path, n in sizes.items() if n > MAX_FILE]
+    assert not too_long, "\n".join(too_long)
+    assert statistics.median(n for n in sizes.values() if n) <= 180
+
+
+def test_long_functions_say_why() -> None:
+    """A function over 60 lines has a comment right above it."""
+    wrong, lengths = [], []
+    for path in FILES:
+        lines = path.read_text().splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            lengths.append(length)
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if length > MAX_FUNCTION and not lines[first - 2].strip().startswith("#"):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length} lines")
+    assert not wrong, "\n".join(wrong)
+    assert statistics.median(lengths) <= 10
+
+
+@pytest.mark.parametrize("package", ["sampan", "sampan.cli", "sampan.linux", "sampan.runtime"])
+def test_packages_have_no_import_side_effects(package: str) -> None:
+    """`__init__` of the packages on a start path stays empty: what is imported there is paid at every start."""
+    init = ROOT.joinpath(*package.split(".")[1:], "__init__.py")
+    assert init.read_text().strip() == ""
