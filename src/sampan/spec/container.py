@@ -102,6 +102,11 @@ class Mount(Struct, kw_only=True):
     tmpfs_options: TmpfsOptions | None = field(default=None, name="TmpfsOptions")
 
 
+class PortBinding(Struct, kw_only=True):
+    host_ip: str = field(default="", name="HostIp")
+    host_port: str = field(default="", name="HostPort")
+
+
 class HostConfig(Struct, kw_only=True):
     cpu_shares: int = field(default=0, name="CpuShares")
     memory: int = field(default=0, name="Memory")

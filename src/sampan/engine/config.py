@@ -1,0 +1,219 @@
+"""The daemon's configuration: its flags, daemon.json with Docker's keys, and how the two come together.
+
+One field of `DaemonConfig` is one option; its name on disk is Docker's key in daemon.json, its name on the
+command line the same word with dashes (repeatable ones in the singular, `--dns`). Unknown keys and options
+given in both places are refused with dockerd's words. Pure but for `read_file`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from sampan.spec.container import Ulimit
+
+DEFAULT_HOST = "unix:///run/sampan/docker.sock"
+DEFAULT_CONFIG_FILE = "/etc/sampan/daemon.json"
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+
+class ConfigError(Exception):
+    """The text says which directive is at fault, as dockerd does."""
+
+
+class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Defaults are dockerd's where dockerd has one."""
+
+    hosts: tuple[str, ...] = ()
+    group: str = ""  # empty: `docker` when it exists, else `sampan`, else root
+    data_root: str = field(default="/var/lib/sampan", name="data-root")
+    exec_root: str = field(default="/run/sampan", name="exec-root")
+    pidfile: str = "/run/sampan/sampand.pid"
+    debug: bool = False
+    log_level: str = field(default="info", name="log-level")
+    labels: tuple[str, ...] = ()
+    shutdown_timeout: int = field(default=15, name="shutdown-timeout")
+    live_restore: bool = field(default=True, name="live-restore")
+
+    bridge: str = ""  # empty: one of our own, `sampan0`; "none": no default network
+    bip: str = ""
+    fixed_cidr: str = field(default="", name="fixed-cidr")
+    mtu: int = 1500
+    icc: bool = True
+    ip_forward: bool = field(default=True, name="ip-forward")
+    ip_masq: bool = field(default=True, name="ip-masq")
+    dns: tuple[str, ...] = ()
+    dns_opts: tuple[str, ...] = field(default=(), name="dns-opts")
+    dns_search: tuple[str, ...] = field(default=(), name="dns-search")
+
+    init: bool = False
+    init_path: str = field(default="", name="init-path")
+    default_ulimits: dict[str, Ulimit] = field(default_factory=dict, name="default-ulimits")
+    default_shm_size: int | str = field(default=64 << 20, name="default-shm-size")
+    default_cgroupns_mode: str = field(default="", name="default-cgroupns-mode")
+    default_ipc_mode: str = field(default="private", name="default-ipc-mode")
+    cgroup_parent: str = field(default="", name="cgroup-parent")
+    no_new_privileges: bool = field(default=False, name="no-new-privileges")
+    seccomp_profile: str = field(default="", name="seccomp-profile")
+    log_driver: str = field(default="json-file", name="log-driver")
+    log_opts: dict[str, str] = field(default_factory=dict, name="log-opts")
+    storage_driver: str = field(default="overlay2", name="storage-driver")
+
+
+KEYS = {item.encode_name: item.name for item in msgspec.structs.fields(DaemonConfig)}
+
+
+def read_file(path: str) -> dict[str, Any]:
+    """The directives of a daemon.json. Raises OSError, ConfigError."""
+    with open(path, "rb") as file:
+        text = file.read(1 << 20)
+    if not text.strip():
+        return {}
+    try:
+        directives = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"invalid JSON: {error}") from None
+    if not isinstance(directives, dict):
+        raise ConfigError("invalid JSON: expected an object")
+    return directives
+
+
+def merge(flags: dict[str, Any], directives: dict[str, Any]) -> DaemonConfig:
+    """Flags (by key of daemon.json, only those that were given) and the file's directives, as one. Raises ConfigError."""
+    unknown = [key for key in directives if key not in KEYS]
+    if unknown:
+        raise ConfigError(
+            "the following directives don't match any configuration option: " + ", ".join(unknown)
+        )
+    # dockerd lets the labels of both places stand; every other option must have one place.
+    conflicts = [
+        f"{key}: (from flag: {_go(flags[key])}, from file: {_go(directives[key])})"
+        for key in directives
+        if key in flags and key != "labels"
+    ]
+    if conflicts:
+        raise ConfigError(
+            "the following directives are specified both as a flag and in the configuration file: "
+            + ", ".join(conflicts)
+        )
+    both = {**directives, **flags}
+    if "labels" in flags and "labels" in directives:
+        both["labels"] = [*directives["labels"], *flags["labels"]]
+    return build(both)
+
+
+def build(directives: dict[str, Any]) -> DaemonConfig:
+    """Check types and values. Raises ConfigError."""
+    ulimits = directives.get("default-ulimits")
+    if isinstance(ulimits, dict):
+        named = {
+            key: {"Name": key, **value} for key, value in ulimits.items() if isinstance(value, dict)
+        }
+        directives = {**directives, "default-ulimits": {**ulimits, **named}}
+    try:
+        config = msgspec.convert(directives, DaemonConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from None
+    return check(config)
+
+
+def check(config: DaemonConfig) -> DaemonConfig:
+    """What dockerd's `config.Validate` refuses. Raises ConfigError."""
+    for address in config.dns:
+        _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
+    for name in config.dns_search:
+        if name.strip() != "." and (not name.strip() or " " in name.strip() or len(name) > 255):
+            raise ConfigError(f"{name} is not a valid domain")
+    for label in config.labels:
+        if not label.partition("=")[1]:
+            raise ConfigError(f"bad attribute format: {label}")
+    if config.mtu < 0:
+        raise ConfigError(f"invalid default MTU: {config.mtu}")
+    if config.log_level not in LOG_LEVELS:
+        raise ConfigError(f"invalid logging level: {config.log_level}")
+    if config.bip:
+        _parse(ipaddress.IPv4Interface, config.bip, f"invalid CIDR address: {config.bip}")
+    if config.bip and config.bridge:
+        raise ConfigError(
+            "You specified -b & --bip, mutually exclusive options. Please specify only one"
+        )
+    if config.fixed_cidr:
+        _parse(
+            ipaddress.IPv4Network, config.fixed_cidr, f"invalid CIDR address: {config.fixed_cidr}"
+        )
+    if config.storage_driver not in ("overlay2", "overlayfs"):
+        raise ConfigError(f"driver not supported: {config.storage_driver}")
+    if config.log_driver not in ("json-file", "none"):
+        raise ConfigError(f"logger: no log driver named '{config.log_driver}' is registered")
+    if config.default_cgroupns_mode not in ("", "host", "private"):
+        raise ConfigError(
+            f"invalid default cgroup namespace mode ({config.default_cgroupns_mode}): use host or private"
+        )
+    if config.default_ipc_mode not in ("", "private", "shareable", "host"):
+        raise ConfigError(
+            f"IPC mode {config.default_ipc_mode} is not supported: use private or shareable"
+        )
+    if not config.live_restore:
+        raise ConfigError(
+            "live-restore cannot be switched off: containers never depend on the daemon"
+        )
+    parse_size(config.default_shm_size)
+    for host in config.hosts:
+        check_host(host)
+    return config
+
+
+def check_host(host: str) -> str:
+    """A `-H`: unix:///path or fd://[name]. Raises ConfigError."""
+    scheme, separator, rest = host.partition("://")
+    if separator and scheme == "unix" and rest.startswith("/") and "\0" not in rest:
+        return host
+    if separator and scheme == "fd":
+        return host
+    if separator and scheme == "tcp":
+        raise ConfigError(
+            f"{host}: a TCP socket without TLS hands root to everybody who can reach it, so sampand does not"
+            " listen on one; use a unix socket, or ssh:// in the client"
+        )
+    raise ConfigError(f"unable to parse docker host `{host}`")
+
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_size(value: int | str) -> int:
+    """Docker's size words: 64m, 1g, 4096. Raises ConfigError."""
+    if isinstance(value, int):
+        number, unit = str(value), ""
+    else:
+        text = value.strip().lower().removesuffix("ib").removesuffix("b")
+        number, unit = (text[:-1], text[-1]) if text[-1:] in ("k", "m", "g", "t") else (text, "")
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (ValueError, OverflowError):
+        raise ConfigError(f"invalid size: '{value}'") from None
+    if size < 0:
+        raise ConfigError(f"invalid size: '{value}'")
+    return size
+
+
+def _parse(kind: Any, text: str, complaint: str) -> None:
+    try:
+        kind(text)
+    except ValueError:
+        raise ConfigError(complaint) from None
+
+
+def _go(value: Any) -> str:
+    """As Go's %v prints it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + " ".join(map(_go, value)) + "]"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
+    return str(value)

@@ -1,0 +1,147 @@
+"""What the engine knows about a container: one immutable record, written only by the container's actor.
+
+A record is the row's body in the database (JSON) and what every reader sees. Times are nanoseconds since
+the epoch, 0 for "never". Docker's booleans (`Running`, `Paused`, `Dead`, …) are computed from `state` in
+`api/views`; nothing here is one of them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from sampan.spec.container import ContainerConfig, HostConfig, NetworkingConfig
+
+VERSION = 1
+
+
+class State(StrEnum):
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"  # exited, and its restart policy will start it again
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"  # its removal failed half-way
+
+    @property
+    def alive(self) -> bool:
+        """A process is there."""
+        return self in (State.RUNNING, State.PAUSED)
+
+
+class MountPoint(Struct, frozen=True, kw_only=True):
+    """One mount that the user or the image asked for (the API's `MountPoint`, and what start needs)."""
+
+    type: str  # "bind", "volume", "tmpfs"
+    destination: str
+    source: str = ""  # of a volume: its folder on the host
+    name: str = ""  # of a volume
+    driver: str = ""
+    mode: str = ""  # as the user wrote it: "ro,z"
+    read_write: bool = True
+    propagation: str = ""
+    options: tuple[str, ...] = ()  # of a tmpfs, words of mount(8)
+    create_source: bool = False  # the short bind form makes a missing folder
+    recursive: bool = True
+    copy_up: bool = False  # an empty volume is filled from the image
+    anonymous: bool = False  # goes with `rm -v` and with an auto-removed container
+    subpath: str = ""  # of a volume: the part of it that is mounted
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """Where the container is plugged in; the addresses are empty while it does not run."""
+
+    network_id: str = ""
+    endpoint_id: str = ""
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    mac: str = ""
+    host_interface: str = ""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    status: str = "starting"
+    failing_streak: int = 0
+
+
+class ContainerRecord(Struct, frozen=True, kw_only=True):
+    version: int = VERSION
+    id: str  # 64 hex digits
+    name: str  # without the leading slash
+    created: int
+    path: str
+    args: tuple[str, ...] = ()
+    config: ContainerConfig
+    host_config: HostConfig
+    networking: NetworkingConfig
+    image_id: str = ""  # "sha256:…"
+    image_name: str = ""  # as the user wrote it
+    chain_id: str = ""  # of the image's topmost layer; empty for an image without layers
+    platform: str = "linux"
+    driver: str = "overlay2"
+    mounts: tuple[MountPoint, ...] = ()
+
+    state: State = State.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_at: int = 0
+    finished_at: int = 0
+    restart_count: int = 0
+    manually_stopped: bool = False  # by stop or kill: `unless-stopped` and back-off leave it alone
+    health: Health | None = None
+    boot_id: str = ""  # of the boot in which it was started
+
+    endpoints: dict[str, Endpoint] = msgspec.field(default_factory=dict)  # by network name
+    log_path: str = ""  # empty when the log driver keeps no file
+    hostname_path: str = ""
+    hosts_path: str = ""
+    resolv_conf_path: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.config.labels or {}
+
+    @property
+    def tty(self) -> bool:
+        return self.config.tty
+
+
+class ExecRecord(Struct, frozen=True, kw_only=True):
+    """A process that was asked to run in a running container. Lives in memory only, as in Docker."""
+
+    id: str
+    container_id: str
+    arguments: tuple[str, ...]
+    tty: bool = False
+    user: str = ""
+    privileged: bool = False
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    detach_keys: str = ""
+    running: bool = False
+    started: bool = False
+    exit_code: int | None = None
+    pid: int = 0
+    console_size: tuple[int, int] | None = None  # rows, columns
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ContainerRecord)
+
+
+def encode(record: ContainerRecord) -> bytes:
+    return _encoder.encode(record)
+
+
+def decode(body: bytes) -> ContainerRecord:
+    """Raises msgspec.ValidationError or msgspec.DecodeError when the row is not a record."""
+    return _decoder.decode(body)
