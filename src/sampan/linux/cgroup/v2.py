@@ -1,0 +1,160 @@
+"""A cgroup on the unified hierarchy (v2)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+
+from sampan.linux.cgroup import devices, devices_bpf, files
+from sampan.linux.cgroup.hierarchies import Hierarchies
+from sampan.linux.cgroup.resources import Resources, plan_v2
+from sampan.linux.cgroup.stats import Statistics, statistics_v2
+from sampan.linux.cgroup.tree import apply_step, kill_at_once, make_folders, remove_folders
+from sampan.linux.cgroup.v1 import FREEZE_DEADLINE
+
+_WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
+_IN_MODIFY = 0x2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_inotify_init1 = _libc.inotify_init1
+_inotify_init1.argtypes = [ctypes.c_int]
+_inotify_init1.restype = ctypes.c_int
+_inotify_add_watch = _libc.inotify_add_watch
+_inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
+_inotify_add_watch.restype = ctypes.c_int
+
+
+class GroupV2:
+    def __init__(self, path: str, hierarchies: Hierarchies) -> None:
+        assert hierarchies.unified is not None
+        self._mountpoint = hierarchies.unified.mountpoint
+        self._folder = self._mountpoint + path
+        self._parents: list[str] = []
+        self._fresh = False
+
+    def folder(self, controller: str) -> str | None:
+        return self._folder
+
+    def create(self) -> None:
+        parent = os.path.dirname(self._folder)
+        # Folders first, then the controllers: making them again is harmless should a parent vanish.
+        self._parents = make_folders(self._mountpoint, self._folder)
+        _delegate(self._mountpoint, parent)
+        self._fresh = True
+
+    def apply(self, resources: Resources) -> list[str]:
+        warnings = []
+        for step in plan_v2(resources):
+            warnings += apply_step(step, lambda _: self._folder, fresh=self._fresh)
+        rules = devices.parse_rules(resources.get("devices") or [])
+        if rules and not _allows_all(rules):
+            devices_bpf.attach(self._folder, rules)
+        self._fresh = False
+        return warnings
+
+    def add(self, pid: int) -> None:
+        files.write_text(self._folder + "/cgroup.procs", str(pid))
+
+    def enter(self) -> None:
+        self.add(0)
+
+    def clone_fd(self) -> int | None:
+        return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def processes(self) -> list[int]:
+        return files.processes(self._folder)
+
+    def kill(self, number: int) -> None:
+        if number == signal.SIGKILL and kill_at_once(self._folder):
+            return
+        for pid in self.processes():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def freeze(self) -> None:
+        files.write_text(self._folder + "/cgroup.freeze", "1")
+        until = time.monotonic() + FREEZE_DEADLINE
+        pause = 0.0
+        while files.read_table(self._folder + "/cgroup.events").get("frozen") != 1:
+            if time.monotonic() >= until:
+                self.thaw()
+                raise OSError(errno.EBUSY, "unable to freeze", self._folder)
+            time.sleep(pause)
+            pause = min(pause * 2 or 0.0001, 0.01)
+
+    def thaw(self) -> None:
+        files.write_text(self._folder + "/cgroup.freeze", "0")
+
+    def frozen(self) -> bool:
+        return files.read_or(self._folder + "/cgroup.freeze", "0").strip() == "1"
+
+    def remove(self) -> None:
+        remove_folders([self._folder], self._parents)
+
+    def exists(self) -> bool:
+        return os.path.isdir(self._folder)
+
+    def oom_events_fd(self) -> int | None:
+        events = self._folder + "/memory.events"
+        if not os.path.exists(events):
+            return None
+        watch = _checked(_inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), events)
+        try:
+            _checked(_inotify_add_watch(watch, os.fsencode(events), _IN_MODIFY), events)
+        except BaseException:
+            os.close(watch)
+            raise
+        return watch
+
+    def oom_kills(self) -> int:
+        return files.read_table(self._folder + "/memory.events").get("oom_kill", 0)
+
+    def statistics(self) -> Statistics:
+        return statistics_v2(self._folder)
+
+
+def _allows_all(rules: list[devices.Rule]) -> bool:
+    left = devices.effective(rules)
+    return left[0].everything and all(rule.allow for rule in left)
+
+
+def _checked(result: int, path: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return result
+
+
+def _delegate(mountpoint: str, parent: str) -> None:
+    """Hand the controllers down from the mount point to the children of `parent`."""
+    current = mountpoint
+    below = [part for part in parent[len(mountpoint) :].split("/") if part]
+    for part in ["", *below]:
+        current = f"{current}/{part}" if part else current
+        available = files.read_or(current + "/cgroup.controllers", "").split()
+        enabled = files.read_or(current + "/cgroup.subtree_control", "").split()
+        wanted = [name for name in _WANTED if name in available and name not in enabled]
+        if wanted:
+            _enable(current + "/cgroup.subtree_control", wanted)
+
+
+def _enable(file: str, controllers: list[str]) -> None:
+    try:
+        files.write_text(file, " ".join("+" + name for name in controllers))
+        return
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+            raise
+    # One of them cannot be had (processes in a nested root, real-time tasks with cpu): take the
+    # rest. Limits that need it are then reported as unsupported by `apply`.
+    for name in controllers:
+        try:
+            files.write_text(file, "+" + name)
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+                raise
