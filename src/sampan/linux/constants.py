@@ -1,0 +1,120 @@
+"""Constants of the kernel's headers, under the kernel's names. Values only; no code, no policy.
+
+Numbers of system calls are in `libc.py`. What `os`, `signal` and `stat` name is not here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# <linux/sched.h>
+CLONE_NEWTIME: Final = 0x00000080
+CLONE_PIDFD: Final = 0x00001000
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWCGROUP: Final = 0x02000000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+CLONE_INTO_CGROUP: Final = 0x200000000
+
+# <fcntl.h>
+AT_FDCWD: Final = -100
+AT_SYMLINK_NOFOLLOW: Final = 0x100
+AT_EACCESS: Final = 0x200
+AT_RECURSIVE: Final = 0x8000
+AT_EMPTY_PATH: Final = 0x1000
+
+# <linux/openat2.h>
+RESOLVE_NO_XDEV: Final = 0x01
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+RESOLVE_IN_ROOT: Final = 0x10
+
+# <linux/mount.h>
+OPEN_TREE_CLONE: Final = 0x1
+OPEN_TREE_CLOEXEC: Final = 0o2000000
+MOVE_MOUNT_F_EMPTY_PATH: Final = 0x04
+MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
+FSOPEN_CLOEXEC: Final = 0x1
+FSMOUNT_CLOEXEC: Final = 0x1
+FSCONFIG_SET_FLAG: Final = 0
+FSCONFIG_SET_STRING: Final = 1
+FSCONFIG_SET_FD: Final = 5
+FSCONFIG_CMD_CREATE: Final = 6
+MOUNT_ATTR_RDONLY: Final = 0x01
+MOUNT_ATTR_NOSUID: Final = 0x02
+MOUNT_ATTR_NODEV: Final = 0x04
+MOUNT_ATTR_NOEXEC: Final = 0x08
+MOUNT_ATTR__ATIME: Final = 0x70
+MOUNT_ATTR_RELATIME: Final = 0x00
+MOUNT_ATTR_NOATIME: Final = 0x10
+MOUNT_ATTR_STRICTATIME: Final = 0x20
+MOUNT_ATTR_NODIRATIME: Final = 0x80
+MOUNT_ATTR_IDMAP: Final = 0x100000
+MOUNT_ATTR_NOSYMFOLLOW: Final = 0x200000
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_UNBINDABLE: Final = 1 << 17
+MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
+MS_SHARED: Final = 1 << 20
+MNT_DETACH: Final = 2
+
+# <linux/magic.h>
+PROC_SUPER_MAGIC: Final = 0x9FA0
+SYSFS_MAGIC: Final = 0x62656572
+DEVPTS_SUPER_MAGIC: Final = 0x1CD1
+TMPFS_MAGIC: Final = 0x01021994
+CGROUP_SUPER_MAGIC: Final = 0x27E0EB
+CGROUP2_SUPER_MAGIC: Final = 0x63677270
+NSFS_MAGIC: Final = 0x6E736673
+OVERLAYFS_SUPER_MAGIC: Final = 0x794C7630
+
+# <linux/prctl.h>
+PR_SET_PDEATHSIG: Final = 1
+PR_GET_DUMPABLE: Final = 3
+PR_SET_DUMPABLE: Final = 4
+PR_SET_KEEPCAPS: Final = 8
+PR_SET_NAME: Final = 15
+PR_GET_SECCOMP: Final = 21
+PR_CAPBSET_READ: Final = 23
+PR_CAPBSET_DROP: Final = 24
+PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_NO_NEW_PRIVS: Final = 38
+PR_GET_NO_NEW_PRIVS: Final = 39
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_IS_SET: Final = 1
+PR_CAP_AMBIENT_RAISE: Final = 2
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+
+# <linux/seccomp.h>
+SECCOMP_SET_MODE_FILTER: Final = 1
+SECCOMP_FILTER_FLAG_TSYNC: Final = 1
+SECCOMP_FILTER_FLAG_LOG: Final = 2
+SECCOMP_FILTER_FLAG_SPEC_ALLOW: Final = 4
+
+# <linux/keyctl.h>
+KEYCTL_JOIN_SESSION_KEYRING: Final = 1
+
+# <linux/close_range.h>
+CLOSE_RANGE_CLOEXEC: Final = 4
+
+# <asm-generic/ioctls.h>
+TIOCSCTTY: Final = 0x540E
+TIOCGWINSZ: Final = 0x5413
+TIOCSWINSZ: Final = 0x5414
+TIOCGPTN: Final = 0x80045430
+TIOCSPTLCK: Final = 0x40045431
+TIOCGPTPEER: Final = 0x5441
+
+# <linux/major.h>, Documentation/admin-guide/devices.txt
+NULL_DEVICE: Final = (1, 3)
+PTMX_DEVICE: Final = (5, 2)
