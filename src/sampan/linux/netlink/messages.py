@@ -1,0 +1,331 @@
+"""The rtnetlink requests sampan makes and the answers it reads: links, addresses, routes. Pure.
+
+A request is the triple (type, flags, body); `rtnl.py` gives it a sequence number and sends it.
+Names are those of linux/rtnetlink.h, if_link.h, if_addr.h and veth.h (man 7 rtnetlink).
+Only IPv4 and IPv6 addresses and unicast routes are made; everything the kernel tells is read.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from sampan.linux.netlink.codec import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    NLM_F_REQUEST,
+    Message,
+    decode_attributes,
+    decode_string,
+    decode_u32,
+    encode_attribute,
+    encode_string,
+    encode_u32,
+)
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 18, 20, 28, 29
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+VETH_INFO_PEER = 1
+RTEXT_FILTER_SKIP_STATS = 1 << 3
+IFF_UP = 1
+
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
+RT_TABLE_MAIN = 254
+RT_TABLE_LOCAL = 255
+RTPROT_BOOT = 3
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RTN_UNICAST = 1
+
+IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change
+IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst, src, tos, table, protocol, scope, type, flags
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    kind: int
+    flags: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`peer` is the index of a veth's other end, in its own namespace; 0 where there is none."""
+
+    index: int
+    name: str
+    flags: int
+    mtu: int
+    mac: str
+    kind: str
+    master: int
+    peer: int
+    alias: str
+
+    @property
+    def up(self) -> bool:
+        return bool(self.flags & IFF_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    index: int
+    address: IPAddress
+    prefix: int
+
+    @property
+    def network(self) -> IPNetwork:
+        return ip_network(f"{self.address}/{self.prefix}", strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`destination` None is a default route. `index` is 0 for routes with several next hops."""
+
+    destination: IPNetwork | None
+    gateway: IPAddress | None
+    index: int
+    table: int
+    kind: int
+
+
+def encode_mac(mac: str) -> bytes:
+    octets = bytes.fromhex(mac.replace(":", ""))
+    if len(octets) != 6:
+        raise ValueError(f"not a MAC address: {mac}")
+    return octets
+
+
+def decode_mac(payload: bytes) -> str:
+    return payload.hex(":")
+
+
+def _family(address: IPAddress | IPNetwork) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def _link_attributes(
+    *,
+    name: str | None = None,
+    mac: str | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    alias: str | None = None,
+    netns_fd: int | None = None,
+) -> bytes:
+    parts = []
+    if name is not None:
+        parts.append(encode_string(IFLA_IFNAME, name))
+    if mac is not None:
+        parts.append(encode_attribute(IFLA_ADDRESS, encode_mac(mac)))
+    if mtu is not None:
+        parts.append(encode_u32(IFLA_MTU, mtu))
+    if master is not None:
+        parts.append(encode_u32(IFLA_MASTER, master))
+    if alias is not None:
+        # No final zero: the kernel keeps every byte it gets.
+        parts.append(encode_attribute(IFLA_IFALIAS, alias.encode()))
+    if netns_fd is not None:
+        parts.append(encode_u32(IFLA_NET_NS_FD, netns_fd))
+    return b"".join(parts)
+
+
+def _link_info(kind: str, data: bytes = b"") -> bytes:
+    body = encode_string(IFLA_INFO_KIND, kind)
+    if data:
+        body += encode_attribute(IFLA_INFO_DATA, data)
+    return encode_attribute(IFLA_LINKINFO, body)
+
+
+_CREATE = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+_CHANGE = NLM_F_REQUEST | NLM_F_ACK
+_NEW_LINK = IFINFOMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+
+
+def add_bridge(name: str, *, mac: str | None = None, mtu: int | None = None) -> Request:
+    attributes = _link_attributes(name=name, mac=mac, mtu=mtu)
+    return Request(RTM_NEWLINK, _CREATE, _NEW_LINK + attributes + _link_info("bridge"))
+
+
+def add_veth(
+    name: str,
+    *,
+    peer_name: str,
+    peer_netns_fd: int | None = None,
+    mac: str | None = None,
+    peer_mac: str | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+) -> Request:
+    """A pair, its second end made inside `peer_netns_fd`, so that it never shows in this one."""
+    peer = _NEW_LINK + _link_attributes(
+        name=peer_name, mac=peer_mac, mtu=mtu, netns_fd=peer_netns_fd
+    )
+    info = _link_info("veth", encode_attribute(VETH_INFO_PEER, peer))
+    attributes = _link_attributes(name=name, mac=mac, mtu=mtu, master=master)
+    return Request(RTM_NEWLINK, _CREATE, _NEW_LINK + attributes + info)
+
+
+def set_link(
+    index: int,
+    *,
+    up: bool | None = None,
+    name: str | None = None,
+    mac: str | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    alias: str | None = None,
+    netns_fd: int | None = None,
+) -> Request:
+    """What is None stays. The kernel applies flags last, so a name and `up` can go together."""
+    header = IFINFOMSG.pack(
+        socket.AF_UNSPEC, 0, index, IFF_UP if up else 0, 0 if up is None else IFF_UP
+    )
+    attributes = _link_attributes(
+        name=name, mac=mac, mtu=mtu, master=master, alias=alias, netns_fd=netns_fd
+    )
+    return Request(RTM_SETLINK, _CHANGE, header + attributes)
+
+
+def delete_link(index: int) -> Request:
+    return Request(RTM_DELLINK, _CHANGE, IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0))
+
+
+def get_link(link: int | str) -> Request:
+    index = link if isinstance(link, int) else 0
+    body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+    body += encode_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    if isinstance(link, str):
+        body += encode_string(IFLA_IFNAME, link)
+    return Request(RTM_GETLINK, NLM_F_REQUEST, body)
+
+
+def get_links() -> Request:
+    body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    body += encode_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    return Request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, body)
+
+
+def _address_body(index: int, address: IPAddress, prefix: int, *, broadcast: bool) -> bytes:
+    body = IFADDRMSG.pack(_family(address), prefix, 0, RT_SCOPE_UNIVERSE, index)
+    body += encode_attribute(IFA_LOCAL, address.packed)
+    body += encode_attribute(IFA_ADDRESS, address.packed)
+    if broadcast and address.version == 4 and prefix < 31:
+        last = ip_network(f"{address}/{prefix}", strict=False).broadcast_address
+        body += encode_attribute(IFA_BROADCAST, last.packed)
+    return body
+
+
+def add_address(index: int, address: IPAddress, prefix: int) -> Request:
+    body = _address_body(index, address, prefix, broadcast=True)
+    return Request(RTM_NEWADDR, _CREATE, body)
+
+
+def delete_address(index: int, address: IPAddress, prefix: int) -> Request:
+    body = _address_body(index, address, prefix, broadcast=False)
+    return Request(RTM_DELADDR, _CHANGE, body)
+
+
+def get_addresses() -> Request:
+    body = IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    return Request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, body)
+
+
+def _route_body(
+    destination: IPNetwork | None, gateway: IPAddress | None, index: int | None
+) -> bytes:
+    known = gateway if gateway is not None else destination
+    family = socket.AF_INET if known is None else _family(known)
+    scope = RT_SCOPE_UNIVERSE if gateway is not None else RT_SCOPE_LINK
+    length = 0 if destination is None else destination.prefixlen
+    body = RTMSG.pack(family, length, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
+    if destination is not None:
+        body += encode_attribute(RTA_DST, destination.network_address.packed)
+    if gateway is not None:
+        body += encode_attribute(RTA_GATEWAY, gateway.packed)
+    if index is not None:
+        body += encode_u32(RTA_OIF, index)
+    return body
+
+
+def add_route(
+    destination: IPNetwork | None,
+    *,
+    gateway: IPAddress | None = None,
+    index: int | None = None,
+    replace: bool = False,
+) -> Request:
+    """`destination` None is the default route."""
+    flags = _CHANGE | NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
+    return Request(RTM_NEWROUTE, flags, _route_body(destination, gateway, index))
+
+
+def delete_route(
+    destination: IPNetwork | None, *, gateway: IPAddress | None = None, index: int | None = None
+) -> Request:
+    return Request(RTM_DELROUTE, _CHANGE, _route_body(destination, gateway, index))
+
+
+def get_routes(family: int = socket.AF_UNSPEC) -> Request:
+    body = RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+    return Request(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, body)
+
+
+def decode_link(message: Message) -> Link:
+    _, _, index, flags, _ = IFINFOMSG.unpack_from(message.body)
+    found = decode_attributes(message.body, IFINFOMSG.size)
+    info = decode_attributes(found.get(IFLA_LINKINFO, b""))
+    return Link(
+        index=index,
+        name=decode_string(found.get(IFLA_IFNAME, b"")),
+        flags=flags,
+        mtu=decode_u32(found[IFLA_MTU]) if IFLA_MTU in found else 0,
+        mac=decode_mac(found.get(IFLA_ADDRESS, b"")),
+        kind=decode_string(info.get(IFLA_INFO_KIND, b"")),
+        master=decode_u32(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
+        peer=decode_u32(found[IFLA_LINK]) if IFLA_LINK in found else 0,
+        alias=decode_string(found.get(IFLA_IFALIAS, b"")),
+    )
+
+
+def decode_address(message: Message) -> Address | None:
+    """None for families that are not IP."""
+    family, prefix, _, _, index = IFADDRMSG.unpack_from(message.body)
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    found = decode_attributes(message.body, IFADDRMSG.size)
+    # On a point-to-point link IFA_ADDRESS is the other side; IFA_LOCAL, where given, is ours.
+    own = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
+    return None if own is None else Address(index, ip_address(own), prefix)
+
+
+def decode_route(message: Message) -> Route | None:
+    """None for families that are not IP."""
+    family, length, _, _, table, _, _, kind, _ = RTMSG.unpack_from(message.body)
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    found = decode_attributes(message.body, RTMSG.size)
+    destination = None
+    if RTA_DST in found:
+        destination = ip_network((found[RTA_DST], length))
+    return Route(
+        destination=destination,
+        gateway=ip_address(found[RTA_GATEWAY]) if RTA_GATEWAY in found else None,
+        index=decode_u32(found[RTA_OIF]) if RTA_OIF in found else 0,
+        table=decode_u32(found[RTA_TABLE]) if RTA_TABLE in found else table,
+        kind=kind,
+    )
