@@ -1,0 +1,70 @@
+"""The collector: everything that nothing refers to may go.
+
+Roots are images (their blobs and layers), active snapshots (their chain) and leases (what is in flight).
+Marking and taking away happen in one step of the daemon's loop, without an `await`: rows first, then a
+rename into the trash. So nobody can begin to use a thing between the mark and its removal.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sampan.spec.digest import Digest
+from sampan.store.content import Content
+from sampan.store.leases import Leases
+from sampan.store.metadata import Metadata
+from sampan.store.snapshots import Snapshots
+from sampan.store.trash import Trash
+
+
+class Collected(NamedTuple):
+    blobs: int
+    layers: list[Digest]  # ChainIDs, each before its parent
+    reclaimed: int  # bytes of blobs
+
+
+class Collector:
+    def __init__(
+        self,
+        metadata: Metadata,
+        content: Content,
+        snapshots: Snapshots,
+        leases: Leases,
+        trash: Trash,
+    ) -> None:
+        self._metadata = metadata
+        self._content = content
+        self._snapshots = snapshots
+        self._leases = leases
+        self._trash = trash
+
+    def collect(self) -> Collected:
+        """Take away every unreferenced layer and blob."""
+        layers = self.collect_layers()
+        keep = set(self._metadata.texts("SELECT digest FROM image_blobs"))
+        keep |= self._leases.held("blob")
+        blobs = reclaimed = 0
+        for digest in self._content.digests():
+            if digest not in keep:
+                reclaimed += self._content.size(digest)
+                blobs += 1
+                self._trash.discard(self._content.path(digest))
+        return Collected(blobs, layers, reclaimed)
+
+    def collect_layers(self) -> list[Digest]:
+        """Take away every unreferenced layer, topmost first."""
+        with self._metadata.transaction():
+            removed = self._snapshots.remove_layers(
+                self._snapshots.layers_top_first(), keep=self._leases.held("layer")
+            )
+        self._snapshots.discard_layers(removed)
+        return removed
+
+    def sweep(self) -> list[str]:
+        """At start, before anything is in flight: what a dead daemon left half done.
+        Returns the ids of images that had to be given up because a layer is missing."""
+        for path in self._content.ingest_paths():
+            self._trash.discard(path)
+        missing = self._snapshots.sweep()
+        sql = "SELECT DISTINCT image FROM image_layers WHERE chain = ?"
+        return [image for chain in missing for image in self._metadata.texts(sql, chain)]

@@ -1,0 +1,243 @@
+"""Snapshots: file systems as stacks of overlay layers. The contract, for every implementation.
+
+A **layer** is committed: it never changes, has the ChainID of its stack as key and at most one parent.
+A **snapshot** is active: the writable layer of a container, over a chain or over nothing. Both are a
+folder `snapshots/ID/fs`; an active one has `work` beside it for overlayfs.
+
+    stage = snapshots.stage()                    # an empty folder; fill `stage/fs`, then one of
+    snapshots.commit(stage, chain=…, diff=…)     #   it is a layer now (stage is gone)
+    snapshots.discard(stage)                     #   it never was
+    mounts = snapshots.prepare(id, chain)        # a new writable layer for a container
+    snapshots.mounts(id)                         # the same mounts again, after a restart
+    snapshots.read_only_mounts(chain)            # an image to look at
+    snapshots.remove(id)                         # the container is gone
+
+Whoever gets mounts does them; a snapshot is never mounted here. Mounts have one root entry: an overlay
+with `lowerdir=` options topmost first, or a bind mount where one layer needs no overlay (overlayfs wants
+two layers when nothing is writable). `prepare` of a key that is there raises Conflict; unknown keys and
+parents raise NotFound; a layer that something stands on cannot be removed.
+
+Order of creation: stage, rename, fsync of the folder, row. Order of removal: row, rename to the trash,
+deletion. So at any instant a folder without a row is rubbish, and `sweep()` at start takes it away.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sampan.errors import Conflict, InvalidParameter, NotFound
+from sampan.spec.digest import Digest, hex_of
+from sampan.spec.mount import Mount
+from sampan.store import jobs
+from sampan.store.content import sync_directory
+from sampan.store.metadata import Metadata
+from sampan.store.trash import Trash
+
+log = logging.getLogger(__name__)
+
+_STAGE = "new-"
+_KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+
+class Usage(NamedTuple):
+    size: int  # bytes of file content, hard links once, as `docker ps -s` counts
+    inodes: int
+
+
+class Snapshots:
+    def __init__(self, root: str, metadata: Metadata, trash: Trash, spawn: jobs.Spawn) -> None:
+        self._root = root
+        self._metadata = metadata
+        self._trash = trash
+        self._spawn = spawn
+        os.makedirs(root, 0o700, exist_ok=True)
+
+    def stage(self) -> str:
+        """A fresh folder with an empty `fs`, on the way to become a layer or a snapshot."""
+        stage = os.path.join(self._root, _STAGE + os.urandom(12).hex())
+        os.mkdir(stage, 0o700)
+        _mkdir(os.path.join(stage, "fs"), 0o755)
+        return stage
+
+    def discard(self, stage: str) -> None:
+        """Give a stage up."""
+        self._trash.discard(stage)
+
+    def commit(
+        self, stage: str, *, chain: Digest, diff: Digest, parent: Digest | None, size: int
+    ) -> None:
+        """Make a stage, already synced to disk by whoever filled it, the layer `chain`.
+
+        When the layer is there meanwhile, the stage is discarded.
+        """
+        if self.has_layer(chain):
+            self.discard(stage)
+            return
+        self._settle(stage, hex_of(chain))
+        self._metadata.execute("INSERT INTO layers VALUES (?, ?, ?, ?)", chain, diff, parent, size)
+
+    def has_layer(self, chain: Digest) -> bool:
+        return bool(self._metadata.rows("SELECT 1 FROM layers WHERE chain = ?", chain))
+
+    def layer_path(self, chain: Digest) -> str:
+        """The folder that holds the content of a layer."""
+        return os.path.join(self._root, hex_of(chain), "fs")
+
+    def layer_paths(self, chain: Digest | None) -> list[str]:
+        """The folders of a stack, topmost first. Raises NotFound."""
+        return [self.layer_path(layer) for layer in self._chain(chain)]
+
+    def upper_path(self, key: str) -> str:
+        """The folder that holds what a container wrote."""
+        return os.path.join(self._root, _check_key(key), "fs")
+
+    def prepare(self, key: str, parent: Digest | None = None) -> list[Mount]:
+        """A new writable layer over the chain `parent`. Raises Conflict, NotFound."""
+        if self._has(_check_key(key)):
+            raise Conflict(f"snapshot {key} already exists")
+        chain = self._chain(parent)
+        stage = self.stage()
+        _mkdir(os.path.join(stage, "work"), 0o700)
+        self._settle(stage, key)
+        self._metadata.execute("INSERT INTO snapshots VALUES (?, ?)", key, parent)
+        return self._writable(key, chain)
+
+    def mounts(self, key: str) -> list[Mount]:
+        """What `prepare` returned. Raises NotFound."""
+        rows = self._metadata.rows("SELECT parent FROM snapshots WHERE key = ?", key)
+        if not rows:
+            raise NotFound(f"snapshot {key} does not exist")
+        parent = rows[0][0]
+        return self._writable(key, self._chain(Digest(str(parent)) if parent else None))
+
+    def read_only_mounts(self, chain: Digest | None) -> list[Mount]:
+        """The file system of an image; an image without layers is an empty folder."""
+        layers = self.layer_paths(chain)
+        if not layers:
+            return [Mount("tmpfs", "tmpfs", ("ro", "mode=755", "size=4k"))]
+        if len(layers) == 1:
+            return [Mount("bind", layers[0], ("rbind", "ro"))]
+        return [Mount("overlay", "overlay", (*(f"lowerdir={path}" for path in layers), "ro"))]
+
+    def remove(self, key: str) -> None:
+        """Remove an active snapshot, not inside a transaction. No error when it is not there."""
+        self._metadata.execute("DELETE FROM snapshots WHERE key = ?", _check_key(key))
+        self._trash.discard(os.path.join(self._root, key))
+
+    def keys(self) -> list[str]:
+        """Every active snapshot."""
+        return self._metadata.texts("SELECT key FROM snapshots")
+
+    def parent(self, key: str) -> Digest | None:
+        """The chain under an active snapshot. Raises NotFound."""
+        rows = self._metadata.rows("SELECT parent FROM snapshots WHERE key = ?", key)
+        if not rows:
+            raise NotFound(f"snapshot {key} does not exist")
+        return Digest(str(rows[0][0])) if rows[0][0] else None
+
+    async def usage(self, key: str) -> Usage:
+        """What the container itself has written. Raises NotFound."""
+        if not self._has(key):
+            raise NotFound(f"snapshot {key} does not exist")
+        fd = os.open(self.upper_path(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            answer = await jobs.run(self._spawn, "usage", {}, [fd])
+        finally:
+            os.close(fd)
+        return Usage(int(answer["size"]), int(answer["inodes"]))
+
+    def remove_layers(self, chains: list[Digest], *, keep: set[str]) -> list[Digest]:
+        """Remove those of `chains` (each before its parent) on which nothing stands and that are not
+        in `keep`; the rows at once, the folders by `discard_layers` after the commit."""
+        removed = []
+        for chain in chains:
+            if chain not in keep and not self._is_used(chain):
+                self._metadata.execute("DELETE FROM layers WHERE chain = ?", chain)
+                removed.append(chain)
+        return removed
+
+    def discard_layers(self, chains: list[Digest]) -> None:
+        for chain in chains:
+            self._trash.discard(os.path.join(self._root, hex_of(chain)))
+
+    def layers_top_first(self) -> list[Digest]:
+        """Every layer, each before its parent."""
+        rows = self._metadata.rows("SELECT chain, parent FROM layers")
+        parents = {str(chain): parent and str(parent) for chain, parent in rows}
+        depths = dict.fromkeys(parents, 0)
+        for chain in parents:
+            depths[chain] = sum(1 for _ in _ancestors(chain, parents))
+        return [Digest(chain) for chain in sorted(depths, key=depths.__getitem__, reverse=True)]
+
+    def sweep(self) -> list[str]:
+        """At start: folders without rows go to the trash; snapshots without folders lose their row.
+        Returns the layers whose folder is missing: whatever stands on them is broken."""
+        layers = set(self._metadata.texts("SELECT chain FROM layers"))
+        known = {hex_of(Digest(chain)) for chain in layers}
+        keys = set(self.keys())
+        present = set(os.listdir(self._root))
+        for name in present - known - keys:
+            self._trash.discard(os.path.join(self._root, name))
+        for key in keys - present:
+            log.warning("snapshot %s has no folder and is forgotten", key)
+            self._metadata.execute("DELETE FROM snapshots WHERE key = ?", key)
+        return [chain for chain in layers if hex_of(Digest(chain)) not in present]
+
+    def _chain(self, top: Digest | None) -> list[Digest]:
+        """The layers of a stack, topmost first."""
+        chain: list[Digest] = []
+        current = top
+        while current is not None:
+            rows = self._metadata.rows("SELECT parent FROM layers WHERE chain = ?", current)
+            if not rows:
+                raise NotFound(f"layer {current} does not exist")
+            chain.append(current)
+            current = Digest(str(rows[0][0])) if rows[0][0] else None
+        return chain
+
+    def _writable(self, key: str, chain: list[Digest]) -> list[Mount]:
+        folder = os.path.join(self._root, key)
+        if not chain:
+            return [Mount("bind", f"{folder}/fs", ("rbind", "rw"))]
+        lower = (f"lowerdir={self.layer_path(layer)}" for layer in chain)
+        options = (*lower, f"upperdir={folder}/fs", f"workdir={folder}/work")
+        return [Mount("overlay", "overlay", options)]
+
+    def _has(self, key: str) -> bool:
+        return bool(self._metadata.rows("SELECT 1 FROM snapshots WHERE key = ?", key))
+
+    def _is_used(self, chain: Digest) -> bool:
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM layers WHERE parent = ?1)"
+            " OR EXISTS (SELECT 1 FROM image_layers WHERE chain = ?1)"
+            " OR EXISTS (SELECT 1 FROM snapshots WHERE parent = ?1)"
+        )
+        return bool(self._metadata.rows(sql, chain)[0][0])
+
+    def _settle(self, stage: str, name: str) -> None:
+        destination = os.path.join(self._root, name)
+        self._trash.discard(destination)  # a folder without a row, from a moment that was cut short
+        os.rename(stage, destination)
+        sync_directory(self._root)
+
+
+def _ancestors(chain: str, parents: dict[str, object]) -> Iterator[str]:
+    current = parents.get(chain)
+    while current:
+        yield str(current)
+        current = parents.get(str(current))
+
+
+def _mkdir(path: str, mode: int) -> None:
+    """With exactly `mode`, whatever the umask is."""
+    os.mkdir(path, mode)
+    os.chmod(path, mode)
+
+
+def _check_key(key: str) -> str:
+    if not key or key[0] in "._-" or key.startswith(_STAGE) or not _KEY.issuperset(key):
+        raise InvalidParameter(f"invalid snapshot key: {key[:80]!r}")
+    return key

@@ -1,0 +1,148 @@
+"""The store: content, images, snapshots, volumes and the database, behind one door.
+
+    store = open_store(data_root, spawn)         # blocking: creates what is missing, checks the database
+    await store.start()                          # sweeps what a dead daemon left, builds `hello-world` in
+    image = store.images.resolve("busybox")      # reads never wait
+    mounts = store.snapshots.prepare(container_id, image.top)
+    await store.close()
+
+DATA-ROOT is drawn in docs/ARCHITECTURE.md. The caller holds the lock of DATA-ROOT. Everything runs in
+the daemon's one loop; what is slow runs in threads (file content) or in worker roles (`worker.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterable, Callable, Sequence
+from typing import Any
+
+from sampan.store import builtin, image_remove, import_rootfs, load
+from sampan.store.content import Content
+from sampan.store.garbage import Collected, Collector
+from sampan.store.image_remove import Record, Uses
+from sampan.store.images import Image, Images
+from sampan.store.jobs import Spawn
+from sampan.store.leases import Leases
+from sampan.store.metadata import Metadata
+from sampan.store.snapshots import Snapshots
+from sampan.store.trash import Trash
+from sampan.store.unpack import Unpacker
+from sampan.store.volumes import Volumes
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[dict[str, Any]], Any]
+
+
+class Store:
+    """Made by `open_store`. Public parts: `content images snapshots volumes metadata leases`."""
+
+    def __init__(self, data_root: str, spawn: Spawn) -> None:
+        self.data_root = data_root
+        _make_folder(data_root, 0o710)
+        self.metadata = Metadata(os.path.join(data_root, "sampan.db"))
+        self.leases = Leases()
+        self.content = Content(os.path.join(data_root, "content"))
+        self.trash = Trash(os.path.join(data_root, "trash"), spawn)
+        self.snapshots = Snapshots(
+            os.path.join(data_root, "snapshots"), self.metadata, self.trash, spawn
+        )
+        self.images = Images(self.metadata, self.content)
+        self.volumes = Volumes(
+            os.path.join(data_root, "volumes"), self.metadata, self.trash, spawn, self.snapshots
+        )
+        self.unpacker = Unpacker(self.snapshots, spawn)
+        self._collector = Collector(
+            self.metadata, self.content, self.snapshots, self.leases, self.trash
+        )
+
+    async def start(self) -> None:
+        """Sweep what a dead daemon left, install the built-in image once, begin to empty the trash."""
+        for image_id in self._collector.sweep():
+            log.error("image %s has lost a layer and is forgotten", image_id)
+            self.images.forget(image_id)
+        self._collector.collect()
+        self.trash.start()
+        await builtin.install(self)
+
+    async def close(self) -> None:
+        await self.trash.close()
+        self.metadata.close()
+
+    async def load(
+        self, chunks: AsyncIterable[bytes], progress: Progress, *, quiet: bool = False
+    ) -> list[Image]:
+        """`docker load`: a docker-archive or an OCI layout, plain or compressed, as a stream.
+
+        `progress` gets Docker's JSON messages; with `quiet` only the last ones
+        (`{"stream": "Loaded image: x:latest\\n"}`). Raises InvalidParameter for a bad archive, and then
+        nothing of it is left.
+        """
+        return await load.load(self, chunks, progress, quiet=quiet)
+
+    async def import_rootfs(
+        self,
+        chunks: AsyncIterable[bytes],
+        *,
+        reference: str = "",
+        changes: Sequence[str] = (),
+        message: str = "",
+        platform: str = "",
+        source: str = "-",
+    ) -> Image:
+        """`docker import`: a root file system as a tar stream becomes an image of one layer.
+
+        `reference` is `repo[:tag]` or empty, `changes` are Dockerfile lines, `platform` is
+        `os[/arch[/variant]]`. Raises InvalidParameter.
+        """
+        return await import_rootfs.import_rootfs(
+            self,
+            chunks,
+            reference=reference,
+            changes=changes,
+            message=message or f"Imported from {source}",
+            platform=platform,
+        )
+
+    def tag(self, ref: str, *, repo: str, tag: str = "") -> Image:
+        """`docker tag`: the image `ref` is also called `repo[:tag]`. Raises NotFound, InvalidParameter."""
+        reference = import_rootfs.target_reference(repo, tag)
+        image = self.images.resolve(ref)
+        self.images.tag(image.id, reference)
+        return image
+
+    def remove_image(
+        self, ref: str, *, uses: Uses, force: bool = False, prune: bool = True
+    ) -> list[Record]:
+        """`docker rmi`: what was done, as `{"Untagged": name}` and `{"Deleted": digest}` in order.
+
+        `uses` says which containers were made from which image (by image id). Raises NotFound, Conflict.
+        `prune` is about untagged parents, which images of sampan do not have.
+        """
+        plan = image_remove.plan(self.images, ref, uses, force=force)
+        records: list[Record] = []
+        with self.metadata.transaction():
+            for reference in plan.untag:
+                self.images.untag(reference.canonical())
+                records.append({"Untagged": reference.familiar()})
+            if plan.delete:
+                self.images.forget(plan.image.id)
+                records.append({"Deleted": plan.image.id})
+        if plan.delete:
+            records += [{"Deleted": chain} for chain in self.collect().layers]
+        return records
+
+    def collect(self) -> Collected:
+        """Take away what nothing refers to."""
+        return self._collector.collect()
+
+
+def open_store(data_root: str, spawn: Spawn) -> Store:
+    """Blocking. Raises OSError, SampanError when the database is damaged or from a newer version."""
+    return Store(data_root, spawn)
+
+
+def _make_folder(path: str, mode: int) -> None:
+    os.makedirs(path, mode, exist_ok=True)
+    os.chmod(path, mode)
