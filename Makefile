@@ -49,7 +49,7 @@ compat: $(VENV)/.tests ## the real docker command and sampan against live daemon
 	$(PYTEST) tests/compat
 
 bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
-	@$(BIN)/python bench/bench.py
+	@$(BIN)/python -m bench.bench
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -107,6 +107,7 @@ class Engine:
     extra: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    python: str = sys.executable
 
     @property
     def socket(self) -> Path:
@@ -125,7 +126,7 @@ class Engine:
         return (self.root / "log").read_text(errors="replace")
 
     def command(self) -> list[str]:
-        program = [sys.executable, "-m", "sampan.daemon"] if self.kind == "sampand" else ["dockerd"]
+        program = [self.python, "-m", "sampan.daemon"] if self.kind == "sampand" else ["dockerd"]
         return [
             *self.host.enter(),
             *program,
@@ -225,12 +226,13 @@ class Driver:
     engine: Engine
     client: str
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    sampan: Path = VENV_BIN / "sampan"
 
     def __str__(self) -> str:
         return f"{self.client}-{self.engine.kind}"
 
     def argv(self, *args: str) -> list[str]:
-        program = DOCKER if self.client == "docker" else str(VENV_BIN / "sampan")
+        program = DOCKER if self.client == "docker" else str(self.sampan)
         return [program, "-H", f"unix://{self.engine.socket}", *args]
 
     def environment(self) -> dict[str, str]:
