@@ -1,0 +1,160 @@
+"""Images: list, inspect, history, import, load, tag, delete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from sampan.api.call import CHUNK, Call
+from sampan.api.routing import Route
+from sampan.api.streaming import Batcher, Progress
+from sampan.api.views import images as view
+from sampan.api.views.storage import graph_driver
+from sampan.engine import images
+from sampan.errors import InvalidParameter, NotFound, NotImplementedHere, SampanError
+from sampan.store.images import Image
+
+
+async def list_images(call: Call) -> web.StreamResponse:
+    filters = call.query.filters()
+    if call.version < (1, 41) and call.query.text("filter"):
+        filters.setdefault("reference", []).append(call.query.text("filter"))
+    found = images.list_images(call.services, everything=call.query.flag("all"), filters=filters)
+    counted = call.version >= (1, 51)
+    bodies = [
+        view.summary(
+            image,
+            containers=images.count_containers(call.services, image.id) if counted else -1,
+            old_names=call.version < (1, 43),
+        )
+        for image in found
+    ]
+    return call.view("ImageSummary", bodies)
+
+
+async def inspect_image(call: Call) -> web.StreamResponse:
+    image = images.inspect_image(call.services, call.name)
+    return call.view("ImageInspect", view.inspect(image, graph_driver=_graph_driver(call, image)))
+
+
+def _graph_driver(call: Call, image: Image) -> dict[str, Any]:
+    name = "overlay2"
+    try:
+        return graph_driver(name, call.services.store.snapshots.read_only_mounts(image.top))
+    except NotFound:
+        return graph_driver(name, [])
+
+
+async def history(call: Call) -> web.StreamResponse:
+    image = images.inspect_image(call.services, call.name)
+    return call.answer([view.history(entry) for entry in call.services.store.images.history(image)])
+
+
+async def create_image(call: Call) -> web.StreamResponse:
+    """`docker import` (fromSrc) and `docker pull` (fromImage)."""
+    query = call.query
+    if query.text("fromImage"):
+        name = query.text("fromImage") + (f":{query.text('tag')}" if query.text("tag") else "")
+        raise NotImplementedHere(
+            f"cannot pull {name}: this engine has no registry client; use docker load or docker import"
+        )
+    source = query.text("fromSrc")
+    if not source:
+        raise InvalidParameter("either fromImage or fromSrc has to be given")
+    reference = query.text("repo")
+    if reference and query.text("tag"):
+        reference += f":{query.text('tag')}"
+    async with Batcher(call, "application/json") as out:
+        progress = Progress(out)
+        chunks = call.body() if source == "-" else fetch(source, progress)
+        try:
+            image = await images.import_image(
+                call.services,
+                chunks,
+                reference=reference,
+                changes=query.texts("changes"),
+                message=query.text("message"),
+                platform=query.text("platform"),
+            )
+        except SampanError as error:
+            if out.response is None and not out.pending:
+                raise
+            progress.failed(error)
+        else:
+            progress({"status": image.id})
+    return _sent(out)
+
+
+def _sent(out: Batcher) -> web.StreamResponse:
+    assert out.response is not None, "every end writes something"
+    return out.response
+
+
+async def fetch(source: str, progress: Progress) -> AsyncIterator[bytes]:
+    """The root file system at a URL. Raises InvalidParameter."""
+    url = source if "://" in source else f"http://{source}"
+    if not url.startswith(("http://", "https://")):
+        raise InvalidParameter(f"unsupported protocol scheme in {url!r}")
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
+            session.get(url) as response,
+        ):
+            if response.status >= 400:
+                raise InvalidParameter(
+                    f"failed to GET {url} with status {response.status} {response.reason}"
+                )
+            progress({"status": f"Downloading from {url}"})
+            async for piece in response.content.iter_chunked(CHUNK):
+                yield piece
+    except (aiohttp.ClientError, ValueError, TimeoutError) as error:
+        raise InvalidParameter(f"failed to GET {url}: {error}") from None
+
+
+async def load(call: Call) -> web.StreamResponse:
+    async with Batcher(call, "application/json") as out:
+        progress = Progress(out)
+        try:
+            await images.load_images(
+                call.services, call.body(), quiet=call.query.flag("quiet"), progress=progress
+            )
+        except SampanError as error:
+            if out.response is None and not out.pending:
+                raise
+            progress.failed(error)
+        if out.response is None:
+            await out.open()
+    return _sent(out)
+
+
+async def tag(call: Call) -> web.StreamResponse:
+    await images.tag_image(
+        call.services, call.name, repo=call.query.text("repo"), tag=call.query.text("tag")
+    )
+    return call.empty(201)
+
+
+async def delete(call: Call) -> web.StreamResponse:
+    done = await images.delete_image(
+        call.services,
+        call.name,
+        force=call.query.flag("force"),
+        prune=not call.query.flag("noprune"),
+    )
+    untagged = [{"Untagged": name} for name in done.untagged]
+    return call.answer(untagged + [{"Deleted": name} for name in done.deleted])
+
+
+ROUTES = [
+    Route("GET", "/images/json", list_images),
+    Route("POST", "/images/create", create_image),
+    Route("POST", "/images/load", load),
+    Route("GET", "/images/{name*}/json", inspect_image),
+    Route("GET", "/images/{name*}/history", history),
+    Route("POST", "/images/{name*}/tag", tag),
+    Route("DELETE", "/images/{name*}", delete),
+]

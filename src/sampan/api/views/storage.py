@@ -1,0 +1,25 @@
+"""Where a container's or an image's files are, as the API shows it (`GraphDriver`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sampan.spec.mount import Mount
+
+_KEYS = {"upperdir": "UpperDir", "workdir": "WorkDir"}
+
+
+def graph_driver(name: str, mounts: list[Mount]) -> dict[str, Any]:
+    """From the mount of the root file system. `MergedDir` stays out: no mount of it exists on the host."""
+    data: dict[str, str] = {}
+    for mount in mounts[:1]:
+        lower = [word[9:] for word in mount.options if word.startswith("lowerdir=")]
+        if lower:
+            data["LowerDir"] = ":".join(lower)
+        for option in mount.options:
+            word, _, path = option.partition("=")
+            if word in _KEYS:
+                data[_KEYS[word]] = path
+        if mount.type == "bind":
+            data["UpperDir"] = mount.source
+    return {"Data": data or None, "Name": name}
