@@ -36,11 +36,12 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 18, 20, 28, 29
+IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 16, 18, 20, 28, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP = 1
+IF_OPER_UP = 6
 
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
@@ -64,7 +65,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`peer` is the index of a veth's other end, in its own namespace; 0 where there is none."""
+    """`peer` is the index of a veth's other end, in its own namespace; 0 where there is none.
+
+    `up` is what the administrator wants, `operational` whether packets pass (RFC 2863).
+    """
 
     index: int
     name: str
@@ -75,6 +79,11 @@ class Link:
     master: int
     peer: int
     alias: str
+    operstate: int
+
+    @property
+    def operational(self) -> bool:
+        return self.operstate == IF_OPER_UP
 
     @property
     def up(self) -> bool:
@@ -299,6 +308,7 @@ def decode_link(message: Message) -> Link:
         master=decode_u32(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
         peer=decode_u32(found[IFLA_LINK]) if IFLA_LINK in found else 0,
         alias=decode_string(found.get(IFLA_IFALIAS, b"")),
+        operstate=found.get(IFLA_OPERSTATE, b"\0")[0],
     )
 
 

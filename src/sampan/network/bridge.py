@@ -1,0 +1,227 @@
+"""`Bridge`, the default network: a container is plugged in, released, and found again after a restart.
+
+Address book-keeping happens on the event loop and is never awaited; what touches the kernel runs on
+one `NetworkThread`, in order. An address is given out again once the link that had it is cut. Links
+whose namespace does not take them along are swept up a little later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
+
+from sampan.errors import SampanError
+from sampan.linux.netns import Kernel, NetworkThread
+from sampan.network.config import NetworkConfig
+from sampan.network.endpoint import Endpoint, host_interface_name, link_alias
+from sampan.network.host import Host
+from sampan.network.namespaces import NamespacePool, create_wired, open_inside
+from sampan.network.plan import run_plan
+from sampan.network.pools import AddressPool, mac_of
+from sampan.network.setup import BridgeFacts, mend_ports, set_up, tear_down
+from sampan.network.wiring import ReadyPair, Wiring, cut_wire, plan_plug
+
+log = logging.getLogger(__name__)
+
+SWEEP_DELAY = 5.0  # seconds: by then the kernel has taken down the namespaces of ended containers
+
+T = TypeVar("T")
+
+
+class Bridge:
+    """Made by `Networks.start`. All methods belong to its event loop."""
+
+    def __init__(
+        self,
+        thread: NetworkThread,
+        host: Host,
+        kernel: Kernel,
+        config: NetworkConfig,
+        facts: BridgeFacts,
+    ) -> None:
+        self._thread = thread
+        self._host = host
+        self._kernel = kernel
+        # A bridge that has to be made again gets the address its containers route through.
+        self._config = replace(config, bip=facts.gateway)
+        self._facts = facts
+        self._endpoints: dict[str, Endpoint] = {}
+        self._pairs: dict[int, ReadyPair] = {}  # by the inode of the namespace they wait in
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self.network_id = hashlib.sha256(f"sampan bridge {config.bridge}".encode()).hexdigest()
+        self._addresses = AddressPool(
+            facts.gateway.network,
+            gateway=facts.gateway.ip,
+            allocation=config.fixed_cidr,
+            label=f"bridge ({self.network_id})",
+        )
+        self._namespaces = NamespacePool(thread, self._create_wired, size=config.ready)
+
+    @property
+    def name(self) -> str:
+        return self._config.bridge
+
+    @property
+    def gateway(self) -> IPv4Address:
+        return self._facts.gateway.ip
+
+    @property
+    def subnet(self) -> IPv4Network:
+        return self._facts.gateway.network
+
+    @property
+    def mtu(self) -> int:
+        return self._config.mtu
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return list(self._endpoints.values())
+
+    async def create_namespace(self) -> int:
+        """A namespace that `plug` finds half done; the caller closes the descriptor."""
+        return await self._namespaces.take()
+
+    async def plug(
+        self, container_id: str, netns_fd: int, hostname: str, *, mac: str | None = None
+    ) -> Endpoint:
+        """Connect a namespace as `eth0`: address, link, default route. All or nothing.
+
+        `netns_fd` stays the caller's and open until this returns. `hostname` is what the container is
+        to be called in the network's names; the default bridge has none, as in Docker.
+        """
+        pair = self._pairs.pop(os.fstat(netns_fd).st_ino, None)
+        endpoint = self._endpoint(container_id, self._addresses.allocate(), mac, pair)
+        self._endpoints[endpoint.endpoint_id] = endpoint
+        job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, pair))
+        try:
+            await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            # The job may be running; what follows it on the same thread takes everything back.
+            self._disconnect_later(endpoint)
+            raise
+        except BaseException:
+            self._forget(endpoint)
+            raise
+        return endpoint
+
+    async def release(self, endpoint: Endpoint) -> None:
+        """Cut the link and free the address. Done twice, it does nothing."""
+        try:
+            await asyncio.shield(asyncio.wrap_future(self._disconnect_later(endpoint)))
+        except OSError as error:
+            raise SampanError(f"cannot release {endpoint.host_interface}: {error}") from error
+
+    def restore(self, endpoint: Endpoint) -> None:
+        """Take over a container that runs, from its record. Raises Conflict for a taken address.
+
+        An address outside the present subnet (the configuration changed) is kept until it is released.
+        """
+        if endpoint.endpoint_id in self._endpoints:
+            return
+        if endpoint.ip in self.subnet:
+            self._addresses.take(endpoint.ip)
+        self._endpoints[endpoint.endpoint_id] = endpoint
+
+    async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
+        """Make the host what the records say; names the stale links that were removed.
+
+        What is plugged in or restored counts as live; `live` adds to it.
+        """
+        known = {endpoint.endpoint_id: endpoint for endpoint in live} | self._endpoints
+        before = self._facts
+        self._facts, removed = await self._run(lambda: self._mend(list(known.values())))
+        if self._facts.port != before.port:
+            self._namespaces.drain()
+        self._namespaces.refill_later()
+        return removed
+
+    def forget_pair(self, netns_fd: int) -> None:
+        """`netns_fd` is new: what was known of an earlier namespace with its inode is past."""
+        self._pairs.pop(os.fstat(netns_fd).st_ino, None)
+
+    async def stop(self, *, remove: bool) -> None:
+        """Bridge, rules and links stay as they are unless `remove`."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        await self._namespaces.close()
+        if remove:
+            await self._run(lambda: tear_down(self._host, self._config, self._facts))
+
+    # On the network thread
+
+    def _create_wired(self) -> int:
+        fd, pair = create_wired(
+            self._kernel, self._host.links, self._host.switches, self._facts.port
+        )
+        self._pairs[os.fstat(fd).st_ino] = pair
+        return fd
+
+    def _connect(self, endpoint: Endpoint, netns_fd: int, pair: ReadyPair | None) -> None:
+        with open_inside(self._kernel, netns_fd) as inside:
+            wiring = Wiring(self._host.links, self._host.switches, inside, netns_fd)
+            run_plan(plan_plug(endpoint, self._facts.port, pair), wiring)
+
+    def _disconnect(self, endpoint: Endpoint) -> None:
+        alias = link_alias(self.name, endpoint.container_id)
+        cut_wire(self._host.links, endpoint.host_interface, alias)
+
+    def _mend(self, live: list[Endpoint]) -> tuple[BridgeFacts, list[str]]:
+        facts = set_up(self._host, self._config)
+        return facts, mend_ports(self._host, facts.port, live)
+
+    def _sweep(self, live: list[Endpoint]) -> None:
+        mend_ports(self._host, self._facts.port, live)
+        present = {link.name for link in self._host.links.links()}
+        for inode, pair in list(self._pairs.items()):
+            if pair.name not in present:
+                self._pairs.pop(inode, None)
+
+    # On the loop
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._thread.submit(function))
+
+    def _endpoint(
+        self, container_id: str, address: IPv4Address, mac: str | None, pair: ReadyPair | None
+    ) -> Endpoint:
+        endpoint_id = os.urandom(32).hex()
+        return Endpoint(
+            network_id=self.network_id,
+            endpoint_id=endpoint_id,
+            container_id=container_id,
+            address=str(address),
+            prefix=self.subnet.prefixlen,
+            gateway=str(self.gateway),
+            mac=mac or mac_of(address),
+            host_interface=pair.name if pair else host_interface_name(container_id, endpoint_id),
+        )
+
+    def _disconnect_later(self, endpoint: Endpoint) -> Future[None]:
+        loop = asyncio.get_running_loop()
+        job = self._thread.submit(lambda: self._disconnect(endpoint))
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._forget, endpoint))
+        if self._sweep_timer is None:
+            self._sweep_timer = loop.call_later(SWEEP_DELAY, self._start_sweep)
+        return job
+
+    def _start_sweep(self) -> None:
+        self._sweep_timer = None
+        live = self.endpoints
+        self._thread.submit(lambda: self._sweep(live)).add_done_callback(_log_failure)
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        if self._endpoints.pop(endpoint.endpoint_id, None) is not None:
+            self._addresses.release(endpoint.ip)
+
+
+def _log_failure(future: Future[None]) -> None:
+    error = future.exception()
+    if error is not None:
+        log.warning("cannot sweep up the links of ended containers: %s", error)

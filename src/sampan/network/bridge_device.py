@@ -1,0 +1,184 @@
+"""The bridge interface: found, made, or adopted, as a plan.
+
+Ours is the one that carries our mark as its alias: we change its address and remove it. One that the
+administrator made and named in the configuration is used as it is: it keeps its address, and gets
+one only where it has none. Anything else with that name is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from sampan.errors import Conflict, InvalidParameter
+from sampan.linux.netlink import Address, Link, Route
+from sampan.linux.netlink.messages import RT_TABLE_LOCAL
+from sampan.network.config import NetworkConfig
+from sampan.network.endpoint import bridge_alias
+from sampan.network.host import Host, delete_link_if_there, find_link, quiet_ipv6
+from sampan.network.plan import Step
+from sampan.network.pools import choose_subnet, mac_of
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBridge:
+    name: str
+    mac: str
+    mtu: int
+
+    def describe(self) -> str:
+        return f"create bridge {self.name}"
+
+    def execute(self, host: Host) -> None:
+        # A MAC of its own, or the bridge takes the lowest of its ports' and changes with them.
+        host.links.add_bridge(self.name, mac=self.mac, mtu=self.mtu)
+        try:
+            host.links.set_link(host.links.link(self.name).index, alias=bridge_alias(self.name))
+            quiet_ipv6(host.switches, self.name)
+        except BaseException:
+            self.undo(host)
+            raise
+
+    def undo(self, host: Host) -> None:
+        link = find_link(host.links, self.name)
+        if link is not None:
+            delete_link_if_there(host.links, link.index)
+
+
+@dataclass(frozen=True, slots=True)
+class AddBridgeAddress:
+    name: str
+    interface: IPv4Interface
+
+    def describe(self) -> str:
+        return f"give bridge {self.name} the address {self.interface}"
+
+    def execute(self, host: Host) -> None:
+        index = host.links.link(self.name).index
+        host.links.add_address(index, self.interface.ip, self.interface.network.prefixlen)
+
+    def undo(self, host: Host) -> None:
+        link = find_link(host.links, self.name)
+        if link is not None:
+            host.links.delete_address(
+                link.index, self.interface.ip, self.interface.network.prefixlen
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBridgeAddress:
+    name: str
+    interface: IPv4Interface
+
+    def describe(self) -> str:
+        return f"take the address {self.interface} from bridge {self.name}"
+
+    def execute(self, host: Host) -> None:
+        index = host.links.link(self.name).index
+        host.links.delete_address(index, self.interface.ip, self.interface.network.prefixlen)
+
+    def undo(self, host: Host) -> None:
+        AddBridgeAddress(self.name, self.interface).execute(host)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBridge:
+    """Raise it, and give it a new MTU; `old` is how it was."""
+
+    name: str
+    mtu: int
+    old: Link | None
+
+    def describe(self) -> str:
+        return f"raise bridge {self.name} with MTU {self.mtu}"
+
+    def execute(self, host: Host) -> None:
+        host.links.set_link(host.links.link(self.name).index, up=True, mtu=self.mtu)
+
+    def undo(self, host: Host) -> None:
+        if self.old is not None and (link := find_link(host.links, self.name)) is not None:
+            host.links.set_link(link.index, up=self.old.up, mtu=self.old.mtu)
+
+
+@dataclass(frozen=True, slots=True)
+class BridgePlan:
+    steps: Sequence[Step[Host]]
+    gateway: IPv4Interface
+    ours: bool
+
+
+def plan_bridge(
+    config: NetworkConfig,
+    *,
+    link: Link | None,
+    addresses: Sequence[IPv4Interface],
+    used: Sequence[IPv4Network],
+) -> BridgePlan:
+    """`link` and `addresses`: the interface of that name as it is; `used`: what pools must avoid.
+
+    Raises Conflict, InvalidParameter, PoolsExhausted.
+    """
+    name = config.bridge
+    if link is None:
+        gateway = config.bip or _first_of_pools(config, used)
+        create = CreateBridge(name, mac_of(gateway.ip), config.mtu)
+        steps = (create, AddBridgeAddress(name, gateway), ChangeBridge(name, config.mtu, None))
+        return BridgePlan(steps, gateway, ours=True)
+    if link.kind != "bridge":
+        raise Conflict(f"interface {name} exists and is not a bridge")
+    ours = link.alias == bridge_alias(name)
+    current = config.bip if config.bip in addresses else next(iter(addresses), None)
+    gateway = config.bip or current or _first_of_pools(config, used)
+    if not ours and current not in (None, gateway):
+        raise Conflict(
+            f"bridge IPv4 ({current}) does not match requested configuration {gateway.ip}"
+        )
+    steps_now: list[Step[Host]] = []
+    if gateway not in addresses:
+        steps_now.append(AddBridgeAddress(name, gateway))
+    if ours:
+        surplus = (address for address in addresses if address != gateway)
+        steps_now += [RemoveBridgeAddress(name, address) for address in surplus]
+    mtu = config.mtu if ours else link.mtu
+    if not link.up or link.mtu != mtu:
+        steps_now.append(ChangeBridge(name, mtu, link))
+    return BridgePlan(steps_now, gateway, ours)
+
+
+def _first_of_pools(config: NetworkConfig, used: Sequence[IPv4Network]) -> IPv4Interface:
+    subnet = choose_subnet(config.pools, used)
+    first = IPv4Address(int(subnet.network_address) + 1)
+    return IPv4Interface(f"{first}/{subnet.prefixlen}")
+
+
+def used_networks(
+    routes: Sequence[Route], addresses: Sequence[Address], *, except_index: int
+) -> list[IPv4Network]:
+    """Every IPv4 network that the host routes somewhere, but for those of the bridge itself."""
+    used = [
+        route.destination
+        for route in routes
+        if isinstance(route.destination, IPv4Network)
+        and route.table != RT_TABLE_LOCAL
+        and (route.index != except_index or not except_index)
+    ]
+    return used + [
+        address.network
+        for address in addresses
+        if isinstance(address.network, IPv4Network) and address.index != except_index
+    ]
+
+
+def check_overlap(bip: IPv4Interface, addresses: Sequence[Address], *, except_index: int) -> None:
+    """A subnet that is another interface's too would take its neighbours away. InvalidParameter."""
+    for address in addresses:
+        network = address.network
+        if (
+            isinstance(network, IPv4Network)
+            and address.index != except_index
+            and network.overlaps(bip.network)
+        ):
+            raise InvalidParameter(
+                f"bip {bip} overlaps {address.address}/{address.prefix} of another interface"
+            )
