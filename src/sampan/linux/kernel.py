@@ -34,6 +34,8 @@ class Kernel(Protocol):
     def execve(self, path: Path, argv: list[str], environment: list[str]) -> NoReturn: ...
     def setsid(self) -> None: ...
     def prctl(self, option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0) -> int: ...
+    def block_signals(self) -> set[int]: ...
+    def restore_signals(self, blocked: set[int]) -> None: ...
     def reset_signals(self) -> None: ...
     # descriptors
     def openat2(
@@ -186,6 +188,13 @@ class LinuxKernel:
 
     def prctl(self, option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0) -> int:
         return check(self._prctl(option, arg2, arg3, arg4, 0))
+
+    def block_signals(self) -> set[int]:
+        """All of them; returns what was blocked before."""
+        return set(map(int, signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())))
+
+    def restore_signals(self, blocked: set[int]) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def reset_signals(self) -> None:
         """Every signal to its default, none blocked: what a new program expects."""

@@ -1,0 +1,99 @@
+"""The container's cgroup from inside: entering it, a cgroup namespace, and what /sys/fs/cgroup shows.
+
+Out of scope: making and limiting it (`linux/cgroup`).
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+
+from sampan.linux import constants as c
+from sampan.linux import inroot
+from sampan.linux.kernel import Kernel
+from sampan.runtime.context import Context, Operation
+from sampan.runtime.mounts import attach, clone_tree, make_file_system, open_place
+from sampan.runtime.options import MountOptions
+
+
+@dataclass(frozen=True, slots=True)
+class EnterCgroup(Operation):
+    """By the host's paths, which init sees until it pivots."""
+
+    def describe(self) -> str:
+        return "error entering the cgroup"
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        if context.cgroup is not None:
+            context.cgroup.enter()
+
+
+@dataclass(frozen=True, slots=True)
+class NewCgroupNamespace(Operation):
+    """After entering: the cgroup one is in at that moment becomes the root of the namespace."""
+
+    def describe(self) -> str:
+        return "error creating the cgroup namespace"
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        kernel.unshare(c.CLONE_NEWCGROUP)
+
+
+@dataclass(frozen=True, slots=True)
+class UnifiedCgroupMount(Operation):
+    """Cgroup v2: the one hierarchy, rooted at the container's cgroup when its namespace is private."""
+
+    destination: str
+    options: MountOptions
+
+    def describe(self) -> str:
+        return f'error mounting "cgroup2" to rootfs at "{self.destination}"'
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        place = open_place(kernel, context, self.destination, folder=True)
+        mount_fd = make_file_system(kernel, "cgroup2", "cgroup", (), self.options.attr_set)
+        attach(kernel, mount_fd, place)
+        kernel.close(place)
+        kernel.close(mount_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCgroupMount(Operation):
+    """Cgroup v1: a tmpfs with the container's own cgroup of every hierarchy, and links to joint ones."""
+
+    destination: str
+    options: MountOptions
+
+    def describe(self) -> str:
+        return f'error mounting "cgroup" to rootfs at "{self.destination}"'
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        attributes = self.options.attr_set
+        writable = attributes & ~c.MOUNT_ATTR_RDONLY
+        place = open_place(kernel, context, self.destination, folder=True)
+        tmpfs = make_file_system(kernel, "tmpfs", "tmpfs", ("mode=755",), writable)
+        attach(kernel, tmpfs, place)
+        kernel.close(place)
+        for mountpoint, path, controllers in self._hierarchies(context):
+            name = posixpath.basename(mountpoint)
+            kernel.mkdirat(tmpfs, name, 0o755)
+            tree = clone_tree(kernel, c.AT_FDCWD, mountpoint + path)
+            kernel.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=attributes)
+            folder = inroot.open_in_root(kernel, tmpfs, name, os.O_PATH)
+            attach(kernel, tree, folder)
+            kernel.close(folder)
+            kernel.close(tree)
+            for controller in sorted(controllers - {name}):
+                if not controller.startswith("name="):
+                    kernel.symlinkat(name, tmpfs, controller)
+        if attributes & c.MOUNT_ATTR_RDONLY:
+            kernel.mount_setattr(tmpfs, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_RDONLY)
+        kernel.close(tmpfs)
+
+    @staticmethod
+    def _hierarchies(context: Context) -> list[tuple[str, str, frozenset[str]]]:
+        if context.cgroup is None:
+            return []
+        path = context.cgroup.path
+        return [(h.mountpoint, path, h.controllers) for h in context.cgroup.hierarchies.v1]

@@ -1,0 +1,217 @@
+"""Create a container: everything up to the moment its command could run, and back again when a step fails.
+
+    created = create(LinuxKernel(), Request(config, …))
+    created.start()          # returns when execve was done
+    wait_exit(kernel, created.pidfd); created.cgroup.remove()
+
+For single-threaded processes. Out of scope: stdio, logs, waiting (`monitor`), networks (handed over).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampan.linux import capabilities
+from sampan.linux.cgroup import Cgroup, detect
+from sampan.linux.channel import Channel
+from sampan.linux.kernel import Kernel
+from sampan.runtime import plan, sync
+from sampan.runtime.command import Command, parse_command
+from sampan.runtime.context import Context, Operation
+from sampan.runtime.failure import RuntimeFailure
+from sampan.runtime.filters import seccomp_filter
+from sampan.runtime.host import write_id_maps, write_oom_score
+from sampan.runtime.init import Init, run_init
+from sampan.runtime.namespaces import Namespaces, open_namespaces, parse_namespaces
+from sampan.runtime.request import Request
+from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
+from sampan.runtime.spawn import clone_child
+from sampan.runtime.undo import Undo, kill_and_reap
+
+READY_DEADLINE = 120.0
+
+
+@dataclass(slots=True)
+class Created:
+    """Init has done all its operations and waits. The descriptors are the caller's to close."""
+
+    pid: int
+    pidfd: int
+    console: int | None
+    cgroup: Cgroup | None
+    warnings: list[str]
+    _kernel: Kernel
+    _channel: Channel
+    _undo: Undo = field(default_factory=Undo)
+
+    def start(self) -> None:
+        """Let the command run. Returns when execve was done.
+
+        Raises RuntimeFailure; the container is undone then. Where execve itself is refused the
+        container has started and ended: init wrote why to its stderr and left with 1, as with runc.
+        """
+        try:
+            sync.tell(self._channel, sync.START)
+            sync.expect_end(self._channel)
+        except Exception as error:
+            failure = RuntimeFailure.during("error starting the command", error)
+            self._undo.run(failure)
+            raise failure from None
+        self._channel.close()
+
+    def abort(self) -> None:
+        """Kill it and undo everything."""
+        self._undo.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What follows from the request alone."""
+
+    namespaces: Namespaces
+    operations: list[Operation]
+    command: Command
+    warnings: list[str]
+    cgroup_path: str | None
+
+
+def create(kernel: Kernel, request: Request) -> Created:
+    """Raises RuntimeFailure, with everything undone."""
+    undo = Undo()
+    try:
+        return _create(kernel, request, undo)
+    except Exception as error:
+        failure = RuntimeFailure.during("error creating the container", error, init=False)
+        undo.run(failure)
+        if failure is error:
+            raise
+        raise failure from error
+    except BaseException as error:
+        undo.run(error)
+        raise
+
+
+def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
+    made = _make_plan(kernel, request)
+    context = Context()
+    undo.add("close descriptors", lambda: context.close(kernel))
+    context.namespaces = open_namespaces(
+        kernel, made.namespaces, request.namespaces, context.own_fds
+    )
+    if made.cgroup_path is not None:
+        context.cgroup = Cgroup.create(made.cgroup_path, request.hierarchies)
+        undo.add("remove the cgroup", context.cgroup.remove)
+    _prepare(kernel, made.operations, context)
+    ours, theirs = Channel.pair()
+    undo.add("close the channel", ours.close)
+    init = Init(
+        channel=theirs,
+        context=context,
+        operations=made.operations,
+        command=made.command,
+        stdio=request.stdio,
+        user_namespace="user" in made.namespaces.new,
+    )
+    pid, pidfd = _clone(kernel, made.namespaces, context, init)
+    undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
+    theirs.close()
+    context.close(kernel)
+    warnings = made.warnings + _set_up_from_outside(kernel, request.config, context, ours, pid)
+    console = _await_ready(ours)
+    if console is not None:
+        undo.add("close the terminal", lambda: kernel.close(console))
+    return Created(pid, pidfd, console, context.cgroup, warnings, kernel, ours, undo)
+
+
+def _make_plan(kernel: Kernel, request: Request) -> _Plan:
+    config = request.config
+    process = config.get("process") or {}
+    linux = config.get("linux") or {}
+    held = capabilities.held_mask()
+    namespaces = parse_namespaces(config, request.namespaces)
+    limits, warnings = fit_limits(kernel, parse_limits(process), held=held, nr_open=read_nr_open())
+    bounding = capabilities.mask((process.get("capabilities") or {}).get("bounding") or ()) & held
+    program, flags = seccomp_filter(config, request.seccomp, bounding)
+    command = parse_command(
+        process,
+        held=held,
+        limits=limits,
+        seccomp=program,
+        seccomp_flags=flags,
+        terminal=request.terminal,
+        die_with_parent=request.die_with_parent,
+    )
+    cgroup_path = linux.get("cgroupsPath")
+    if cgroup_path and not cgroup_path.startswith("/"):
+        cgroup_path = "/" + cgroup_path
+    hierarchies = request.hierarchies or detect()
+    operations = plan.build(
+        config,
+        root=request.root,
+        own=namespaces,
+        cgroup_mode=hierarchies.mode,
+        terminal_size=request.console_size,
+        with_terminal=request.terminal,
+    )
+    return _Plan(namespaces, operations, command, warnings, cgroup_path or None)
+
+
+def _prepare(kernel: Kernel, operations: list[Operation], context: Context) -> None:
+    for operation in operations:
+        try:
+            operation.prepare(kernel, context)
+        except Exception as error:
+            raise RuntimeFailure.during(operation.describe(), error) from None
+
+
+def _clone(kernel: Kernel, namespaces: Namespaces, context: Context, init: Init) -> tuple[int, int]:
+    cgroup_fd = context.cgroup.clone_fd() if context.cgroup is not None else None
+    try:
+        pid, pidfd = clone_child(
+            kernel,
+            namespaces.clone_flags,
+            cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
+            pid_namespace=context.namespaces.get("pid", -1),
+        )
+    except OSError as error:
+        raise RuntimeFailure.during("error creating namespaces", error, init=False) from None
+    finally:
+        if cgroup_fd is not None:
+            os.close(cgroup_fd)
+    if pid == 0:
+        run_init(kernel, init)
+    return pid, pidfd
+
+
+def _set_up_from_outside(
+    kernel: Kernel, config: dict[str, Any], context: Context, channel: Channel, pid: int
+) -> list[str]:
+    """What only the host can do, while init mounts; returns warnings."""
+    linux = config.get("linux") or {}
+    if linux.get("uidMappings") or linux.get("gidMappings"):
+        write_id_maps(kernel, pid, linux)
+        sync.tell(channel, sync.MAPPED)
+    warnings = write_oom_score(kernel, pid, (config.get("process") or {}).get("oomScoreAdj"))
+    if context.cgroup is not None:
+        try:
+            warnings += context.cgroup.apply(linux.get("resources") or {})
+        except (OSError, ValueError) as error:
+            raise RuntimeFailure.during("error setting cgroup limits", error, init=False) from None
+    return warnings
+
+
+def _await_ready(channel: Channel) -> int | None:
+    """The terminal's master, when init made one."""
+    channel.sock.settimeout(READY_DEADLINE)
+    try:
+        fds = sync.expect(channel, sync.READY)
+    except TimeoutError:
+        text = f"error during container init: not ready after {READY_DEADLINE:.0f} s"
+        raise RuntimeFailure(text, step="wait for init") from None
+    finally:
+        channel.sock.settimeout(None)
+    if fds is None:
+        raise RuntimeFailure("error during container init: init died", step="wait for init")
+    return fds[0] if fds else None

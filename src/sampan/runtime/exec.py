@@ -1,0 +1,217 @@
+"""Bring a process into a running container; it is a direct child of the caller.
+
+The child is born in the container's pid namespace (and, with cgroup v2, in its cgroup), and joins the
+other namespaces by one setns on the pidfd of the container's init: all of them are that container's,
+or none. Until it has its final rights nobody in there can look into it (PR_SET_DUMPABLE 0, R16).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sampan.linux import capabilities
+from sampan.linux import constants as c
+from sampan.linux.channel import Channel
+from sampan.linux.kernel import Kernel
+from sampan.runtime import sync
+from sampan.runtime.command import (
+    Command,
+    enter_directory,
+    launch,
+    parse_command,
+    seal_interpreter,
+    take_stdio,
+)
+from sampan.runtime.failure import NOT_EXECUTABLE, NOT_FOUND, RuntimeFailure, reason
+from sampan.runtime.filters import seccomp_filter
+from sampan.runtime.host import write_oom_score
+from sampan.runtime.init import become_or_fail, report_failure
+from sampan.runtime.lookup import find_command
+from sampan.runtime.namespaces import FLAGS
+from sampan.runtime.request import NO_STDIO, Executed, Target
+from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
+from sampan.runtime.spawn import clone_child, keep_only
+from sampan.runtime.terminal import Console, open_console
+from sampan.runtime.undo import Undo, kill_and_reap
+
+_STEP = "exec"
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    channel: Channel
+    target: Target
+    command: Command
+    stdio: tuple[int, int, int]
+    console_size: tuple[int, int] | None
+
+
+def exec_process(
+    kernel: Kernel,
+    target: Target,
+    process: Mapping[str, Any],
+    *,
+    stdio: tuple[int, int, int] = NO_STDIO,
+    terminal: bool = False,
+    console_size: tuple[int, int] | None = None,
+    seccomp: bytes | None = None,
+    die_with_parent: bool = False,
+) -> Executed:
+    """Returns when execve was done. Raises RuntimeFailure, with everything undone.
+
+    `process` is OCI's; `seccomp` a compiled filter, else the container's profile applies.
+    """
+    undo = Undo()
+    try:
+        command, warnings = _make_command(
+            kernel, target, dict(process), terminal, seccomp, die_with_parent
+        )
+        ours, theirs = Channel.pair()
+        undo.add("close the channel", ours.close)
+        child = _Child(theirs, target, command, stdio, console_size)
+        pid, pidfd = _clone(kernel, child)
+        undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
+        theirs.close()
+        warnings += write_oom_score(kernel, pid, _oom_score(target, process))
+        sync.tell(ours, sync.START)
+        console = _await_console(ours) if terminal else None
+        if console is not None:
+            undo.add("close the terminal", lambda: kernel.close(console))
+        sync.expect_end(ours)
+    except Exception as error:
+        failure = RuntimeFailure.during(_STEP, error, init=False)
+        undo.run(failure)
+        raise failure from None
+    ours.close()
+    return Executed(pid, pidfd, console, warnings)
+
+
+def _make_command(
+    kernel: Kernel,
+    target: Target,
+    process: dict[str, Any],
+    terminal: bool,
+    seccomp: bytes | None,
+    die_with_parent: bool,
+) -> tuple[Command, list[str]]:
+    held = capabilities.held_mask()
+    if process.get("rlimits") is None:
+        process["rlimits"] = (target.config.get("process") or {}).get("rlimits")
+    limits, warnings = fit_limits(kernel, parse_limits(process), held=held, nr_open=read_nr_open())
+    bounding = capabilities.mask((process.get("capabilities") or {}).get("bounding") or ()) & held
+    program, flags = seccomp_filter(target.config, seccomp, bounding)
+    command = parse_command(
+        process,
+        held=held,
+        limits=limits,
+        seccomp=program,
+        seccomp_flags=flags,
+        terminal=terminal,
+        die_with_parent=die_with_parent,
+    )
+    return command, warnings
+
+
+def _oom_score(target: Target, process: Mapping[str, Any]) -> int | None:
+    own: int | None = process.get("oomScoreAdj")
+    if own is None:
+        own = (target.config.get("process") or {}).get("oomScoreAdj")
+    return own
+
+
+def _kinds(config: dict[str, Any]) -> set[str]:
+    return {entry["type"] for entry in (config.get("linux") or {}).get("namespaces") or []}
+
+
+def _clone(kernel: Kernel, child: _Child) -> tuple[int, int]:
+    target = child.target
+    cgroup_fd = target.cgroup.clone_fd() if target.cgroup is not None else None
+    try:
+        pid, pidfd = clone_child(
+            kernel,
+            0,
+            cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
+            pid_namespace=target.pidfd if "pid" in _kinds(target.config) else -1,
+        )
+    finally:
+        if cgroup_fd is not None:
+            os.close(cgroup_fd)
+    if pid == 0:
+        _run_child(kernel, child)
+    return pid, pidfd
+
+
+def _await_console(channel: Channel) -> int:
+    fds = sync.expect(channel, sync.READY)
+    if not fds:
+        raise RuntimeFailure("the process died", step=_STEP)
+    return fds[0]
+
+
+def _run_child(kernel: Kernel, child: _Child) -> NoReturn:
+    try:
+        _run(kernel, child)
+    except BaseException as error:
+        report_failure(child.channel, RuntimeFailure.during(_STEP, error, init=False))
+    finally:
+        os._exit(1)
+
+
+def _run(kernel: Kernel, child: _Child) -> None:
+    target, command = child.target, child.command
+    keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio])
+    if target.cgroup is not None:
+        target.cgroup.enter()
+    seal_interpreter()
+    _join(kernel, target)
+    root = kernel.openat2(c.AT_FDCWD, "/", os.O_PATH | os.O_DIRECTORY)
+    console = _open_console(kernel, child, root) if command.terminal else None
+    enter_directory(kernel, root, command.cwd)
+    stdio = (console.slave,) * 3 if console else child.stdio
+    take_stdio(kernel, stdio, terminal=console is not None)
+    become_or_fail(kernel, command, init=False)
+    path = find_command(kernel, command.args[0], list(command.environment))
+    if sync.expect(child.channel, sync.START) is None:
+        return
+    if console is not None:
+        sync.tell(child.channel, sync.READY, (console.master,))
+    try:
+        launch(kernel, command, path)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise _refused(path, error.errno or 0) from None
+
+
+def _join(kernel: Kernel, target: Target) -> None:
+    kinds = _kinds(target.config)
+    flags = 0
+    for kind in kinds - {"pid"}:
+        flags |= FLAGS[kind]
+    try:
+        kernel.setns(target.pidfd, flags)
+    except OSError as error:
+        raise RuntimeFailure.during("error joining the namespaces", error, init=False) from None
+    if "user" in kinds:
+        kernel.setresgid(0, 0, 0)
+        kernel.setresuid(0, 0, 0)
+
+
+def _open_console(kernel: Kernel, child: _Child, root: int) -> Console:
+    try:
+        return open_console(kernel, root, "/dev/pts/ptmx", child.console_size)
+    except OSError as error:
+        raise RuntimeFailure.during("error creating the console", error, init=False) from None
+
+
+def _refused(path: str, number: int) -> RuntimeFailure:
+    return RuntimeFailure(
+        f"exec {path}: {reason(number)}",
+        step="execve",
+        path=path,
+        errno=number,
+        exit_code=NOT_FOUND if number == 2 else NOT_EXECUTABLE,
+    )

@@ -1,0 +1,127 @@
+"""The container's first process between clone3 and execve. It never returns.
+
+No logging, no imports, no locks, no look-up by path outside descriptors; whatever goes wrong travels
+to the parent as a RuntimeFailure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sampan.linux.channel import Channel
+from sampan.linux.kernel import Kernel
+from sampan.runtime import sync
+from sampan.runtime.command import (
+    Command,
+    become,
+    enter_directory,
+    launch,
+    seal_interpreter,
+    take_stdio,
+)
+from sampan.runtime.context import Context, Operation
+from sampan.runtime.failure import RuntimeFailure, reason
+from sampan.runtime.lookup import find_command
+from sampan.runtime.spawn import keep_only
+
+
+@dataclass(frozen=True, slots=True)
+class SealInterpreter(Operation):
+    """The last step before the root changes."""
+
+    def describe(self) -> str:
+        return "error sealing the interpreter"
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        seal_interpreter()
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """All that init needs. `channel` is its own end."""
+
+    channel: Channel
+    context: Context
+    operations: Sequence[Operation]
+    command: Command
+    stdio: tuple[int, int, int]
+    user_namespace: bool
+
+
+def run_init(kernel: Kernel, init: Init) -> NoReturn:
+    try:
+        _run(kernel, init)
+    except BaseException as error:
+        report_failure(init.channel, RuntimeFailure.during("init", error))
+    finally:
+        os._exit(1)
+
+
+def report_failure(channel: Channel, failure: RuntimeFailure) -> None:
+    try:
+        sync.tell_failure(channel, failure)
+    except OSError:
+        pass  # the parent is gone, and nobody else wants to know
+
+
+def _run(kernel: Kernel, init: Init) -> None:
+    context, command = init.context, init.command
+    kernel.umask(0)
+    keep_only(kernel, _needed_descriptors(init))
+    if init.user_namespace:
+        _await_mapping(kernel, init.channel)
+    execute_all(kernel, context, init.operations)
+    enter_directory(kernel, context.root_fd, command.cwd, fd=context.cwd_fd)
+    console = context.console
+    stdio = (console.slave,) * 3 if console else init.stdio
+    take_stdio(kernel, stdio, terminal=console is not None)
+    become_or_fail(kernel, command)
+    path = find_command(kernel, command.args[0], list(command.environment))
+    sync.tell(init.channel, sync.READY, (console.master,) if console else ())
+    if sync.expect(init.channel, sync.START) is None:
+        return
+    try:
+        launch(kernel, command, path)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # As with runc: the container has started, and its command says what became of it.
+        text = f"exec {path}: {reason(error.errno or 0)}\n"
+        os.write(2, text.encode("utf-8", "replace"))
+
+
+def execute_all(kernel: Kernel, context: Context, operations: Sequence[Operation]) -> None:
+    for operation in operations:
+        try:
+            operation.execute(kernel, context)
+        except Exception as error:
+            raise RuntimeFailure.during(operation.describe(), error) from None
+
+
+def become_or_fail(kernel: Kernel, command: Command, *, init: bool = True) -> None:
+    try:
+        become(kernel, command)
+    except Exception as error:
+        raise RuntimeFailure.during("error taking the identity", error, init=init) from None
+
+
+def _needed_descriptors(init: Init) -> list[int]:
+    context = init.context
+    return [
+        init.channel.fileno(),
+        *init.stdio,
+        *context.prepared.values(),
+        *context.namespaces.values(),
+        *([context.root_fd] if context.root_fd >= 0 else []),
+    ]
+
+
+def _await_mapping(kernel: Kernel, channel: Channel) -> None:
+    """Until the parent has written the maps, every id here is the overflow one."""
+    if sync.expect(channel, sync.MAPPED) is None:
+        raise RuntimeFailure("the parent is gone", step="wait for the id maps")
+    kernel.setresgid(0, 0, 0)
+    kernel.setresuid(0, 0, 0)

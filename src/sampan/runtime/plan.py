@@ -1,0 +1,191 @@
+"""From an OCI config.json to the list of operations that make the container. Pure: nothing is touched here.
+
+The order is one of dependencies:
+
+    namespaces → the container's own settings → root → mounts → devices → cgroup → covers → pivot
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sampan.linux import constants as c
+from sampan.linux import inroot
+from sampan.linux.kernel import Kernel
+from sampan.runtime import cgroups, devices, masks, mounts, namespaces, rootfs, settings, terminal
+from sampan.runtime.context import Context, Operation
+from sampan.runtime.failure import RuntimeFailure, reason
+from sampan.runtime.init import SealInterpreter
+from sampan.runtime.namespaces import Namespaces
+from sampan.runtime.options import MountOptions, parse_options, parse_propagation
+from sampan.spec.mount import Mount
+
+
+@dataclass(frozen=True, slots=True)
+class MakeWorkingDirectory(Operation):
+    """Made when it is missing, as root, while the root can still be written."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mkdir {self.path}"
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        try:
+            context.cwd_fd = inroot.make_directory(kernel, context.root_fd, self.path)
+        except OSError as error:
+            # ELOOP: a link of /proc, which would lead out of the root.
+            number = error.errno or 0
+            raise RuntimeFailure(
+                f"error during container init: mkdir {self.path}: {reason(number)}",
+                step=self.describe(),
+                path=self.path,
+                errno=number,
+            ) from None
+
+
+def build(
+    config: dict[str, Any],
+    *,
+    root: Sequence[Mount] = (),
+    own: Namespaces,
+    cgroup_mode: str,
+    terminal_size: tuple[int, int] | None = None,
+    with_terminal: bool = False,
+) -> list[Operation]:
+    """`cgroup_mode` is "v1", "hybrid" or "v2". Raises ValueError when the configuration makes no sense."""
+    unified = cgroup_mode == "v2"
+    root_propagation = _root_propagation(config)
+    base = 0 if root_propagation == c.MS_SHARED else root_propagation or c.MS_SLAVE
+    bare_dev = _has_own_dev(config)
+    return [
+        *_plan_namespaces(own, early_cgroup=unified),
+        *_plan_settings(config),
+        _plan_root(config, root, base),
+        *_plan_mounts(config, base, unified=unified),
+        *(_plan_devices(config) if not bare_dev else []),
+        *([terminal.MakeConsole(terminal_size)] if with_terminal else []),
+        # On v1 the device cgroup must not judge init's own mknod, so it enters only now.
+        *(_plan_cgroup(own) if not unified else []),
+        MakeWorkingDirectory((config.get("process") or {}).get("cwd") or "/"),
+        *_plan_covers(config),
+        SealInterpreter(),
+        rootfs.PivotRoot(),
+        *([rootfs.RootPropagation(root_propagation)] if root_propagation else []),
+    ]
+
+
+def _plan_namespaces(own: Namespaces, *, early_cgroup: bool) -> list[Operation]:
+    plan: list[Operation] = [
+        namespaces.JoinNamespace(kind) for kind in own.joined if kind not in ("pid", "cgroup")
+    ]
+    if early_cgroup:
+        plan += _plan_cgroup(own, entered=True)
+    plan.append(rootfs.PrivateMounts())
+    if "network" in own.new:
+        plan.append(namespaces.LoopbackUp())
+    return plan
+
+
+def _plan_cgroup(own: Namespaces, *, entered: bool = False) -> list[Operation]:
+    plan: list[Operation] = [] if entered else [cgroups.EnterCgroup()]
+    if "cgroup" in own.new:
+        plan.append(cgroups.NewCgroupNamespace())
+    elif "cgroup" in own.joined:
+        plan.append(namespaces.JoinNamespace("cgroup"))
+    return plan
+
+
+def _plan_settings(config: dict[str, Any]) -> list[Operation]:
+    plan: list[Operation] = []
+    if config.get("hostname"):
+        plan.append(settings.SetHostname(config["hostname"]))
+    if config.get("domainname"):
+        plan.append(settings.SetDomainname(config["domainname"]))
+    sysctls = config.get("linux", {}).get("sysctl") or {}
+    if sysctls:
+        plan.append(settings.OpenProc())
+    plan += [settings.SetSysctl(key, value) for key, value in sysctls.items()]
+    return plan
+
+
+def _root_propagation(config: dict[str, Any]) -> int:
+    word = config.get("linux", {}).get("rootfsPropagation")
+    if not word:
+        return 0
+    parsed = parse_propagation(word)
+    if parsed is None:
+        raise ValueError(f"rootfsPropagation={word} is not supported")
+    return parsed[0]
+
+
+def _plan_root(config: dict[str, Any], root: Sequence[Mount], base: int) -> Operation:
+    if not root:
+        path = (config.get("root") or {}).get("path")
+        if not path:
+            raise ValueError("root.path is missing")
+        return rootfs.root_from_mounts("bind", path, MountOptions(), base)
+    if len(root) > 1:
+        raise ValueError("a root file system is one mount")
+    mount = root[0]
+    return rootfs.root_from_mounts(mount.type, mount.source, parse_options(mount.options), base)
+
+
+def _destination(entry: dict[str, Any]) -> str:
+    destination: str = posixpath.normpath("/" + entry["destination"].lstrip("/"))
+    if destination == "/":
+        raise ValueError('a mount cannot have the destination "/"')
+    return destination
+
+
+def _plan_mounts(config: dict[str, Any], base: int, *, unified: bool) -> list[Operation]:
+    plan: list[Operation] = []
+    closing: list[Operation] = []
+    for entry in config.get("mounts") or []:
+        destination, kind = _destination(entry), entry.get("type") or "bind"
+        options = parse_options(entry.get("options") or ())
+        source = entry.get("source") or ""
+        if kind == "cgroup":
+            make = cgroups.UnifiedCgroupMount if unified else cgroups.SplitCgroupMount
+            plan.append(make(destination, options))
+        elif kind == "bind" or options.bind:
+            if options.data:
+                raise ValueError(f"unknown option of a bind mount: {options.data[0]}")
+            plan.append(mounts.BindMount(os.path.abspath(source), destination, options, base))
+        else:
+            plan.append(mounts.FileSystemMount(kind, source, destination, options))
+            if options.read_only:
+                closing.append(mounts.ReadOnlyMount(destination))
+    return plan + closing
+
+
+def _has_own_dev(config: dict[str, Any]) -> bool:
+    """Whether /dev is a bind mount, which is used as it is."""
+    for entry in config.get("mounts") or []:
+        if _destination(entry) == "/dev":
+            bind = parse_options(entry.get("options") or ()).bind
+            return bind or (entry.get("type") or "bind") == "bind"
+    return False
+
+
+def _plan_devices(config: dict[str, Any]) -> list[Operation]:
+    listed = [devices.parse_device(item) for item in config.get("linux", {}).get("devices") or []]
+    paths = {device.path for device in listed}
+    defaults = [device for device in devices.DEFAULT_DEVICES if device.path not in paths]
+    return [devices.MakeDevices((*defaults, *listed)), devices.MakeLinks()]
+
+
+def _plan_covers(config: dict[str, Any]) -> list[Operation]:
+    linux = config.get("linux", {})
+    plan: list[Operation] = []
+    if linux.get("readonlyPaths"):
+        plan.append(masks.ReadOnlyPaths(tuple(linux["readonlyPaths"])))
+    if linux.get("maskedPaths"):
+        plan.append(masks.MaskPaths(tuple(linux["maskedPaths"])))
+    if (config.get("root") or {}).get("readonly"):
+        plan.append(rootfs.ReadOnlyRoot())
+    return plan

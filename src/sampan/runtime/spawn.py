@@ -1,0 +1,61 @@
+"""A child by clone3, in namespaces of its own, its parent's signals and descriptors out of its way.
+
+Callers have one thread. The child must leave by `os._exit` or execve, never by returning to where
+its parent's code would go on.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterable
+
+from sampan.linux import constants as c
+from sampan.linux.kernel import Kernel
+
+_MAX_FD = (1 << 32) - 1
+
+
+def clone_child(
+    kernel: Kernel, flags: int, *, cgroup_fd: int = -1, pid_namespace: int = -1
+) -> tuple[int, int]:
+    """`(pid, pidfd)`, or `(0, -1)` in the child, which has all signals blocked.
+
+    `pid_namespace` is a descriptor of one, or a pidfd of a process in it, that the child is born in.
+    """
+    # Inherited: the child must not be looked into by those whose namespaces it enters (CVE-2016-9962).
+    kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    home = -1
+    if pid_namespace >= 0:
+        home = kernel.openat2(c.AT_FDCWD, "/proc/self/ns/pid", os.O_RDONLY)
+        try:
+            kernel.setns(pid_namespace, c.CLONE_NEWPID)
+        except BaseException:
+            kernel.close(home)
+            raise
+    blocked = kernel.block_signals()
+    pid = -1
+    try:
+        pid, pidfd = kernel.clone3(flags, cgroup=cgroup_fd)
+    finally:
+        if pid != 0:
+            if home >= 0:
+                kernel.setns(home, c.CLONE_NEWPID)
+                kernel.close(home)
+            kernel.restore_signals(blocked)
+    if pid == 0:
+        # A collected socket object would close a number that is ours by now.
+        gc.disable()
+        if home >= 0:
+            kernel.close(home)
+    return pid, pidfd
+
+
+def keep_only(kernel: Kernel, fds: Iterable[int]) -> None:
+    """Close everything but 0, 1, 2 and `fds`: a child has no use for its parent's sockets."""
+    low = 3
+    for fd in sorted({fd for fd in fds if fd > 2}):
+        if fd > low:
+            kernel.close_range(low, fd - 1, 0)
+        low = fd + 1
+    kernel.close_range(low, _MAX_FD, 0)
