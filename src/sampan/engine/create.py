@@ -1,15 +1,47 @@
+"""`docker create`: image and wishes become a record, a writable layer, volumes and a folder.
+
+    checks (nothing is made) → name → folder → volumes → writable layer and row, in one transaction
+
+Undone in reverse when a step fails. The row comes last, so that a crash leaves only what the next start of the
+daemon sweeps.
+"""
+
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
+import msgspec
+
+from sampan.engine import merge, mounts, settings, validate
+from sampan.engine.actor import Actor
+from sampan.engine.names import check_name
+from sampan.engine.records import ContainerRecord, Endpoint, MountPoint, encode
 from sampan.engine.services import Services
+from sampan.engine.steps import Step, run_steps
+from sampan.errors import InvalidParameter, NotFound
 from sampan.spec.container import ContainerConfig, HostConfig, NetworkingConfig
+from sampan.spec.digest import Digest
+from sampan.store.images import Image
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     container_id: str
     warnings: list[str]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A container on its way."""
+
+    services: Services
+    record: ContainerRecord
+    image: Image | None
+    actor: Actor | None = None
+    volumes_made: list[str] = field(default_factory=list)
+    name_held: ExitStack = field(default_factory=ExitStack)
 
 
 async def create_container(
@@ -21,5 +53,212 @@ async def create_container(
     networking: NetworkingConfig,
     platform: str = "",
 ) -> Created:
-    """Make a container, not running. `name` empty: one is made up. Raises InvalidParameter, NotFound (image), Conflict (name)."""
-    raise NotImplementedError
+    """Make a container that does not run. An empty `name`: one is made up.
+
+    Raises InvalidParameter, NotFound (image, network), Conflict (name), NotImplementedHere.
+    """
+    image = services.store.images.resolve(config.image) if config.image else None
+    if image is not None and platform:
+        _check_platform(image, platform)
+    record, warnings = _plan(services, name, config, host_config, networking, image)
+    draft = Draft(services, record, image)
+    with draft.name_held:
+        await run_steps(
+            (TakeName(), MakeFolder(), MakeVolumes(), WriteRow()), draft, f"create {record.id[:12]}"
+        )
+    services.events.emit("container", "create", record.id, attributes_of(draft.record))
+    return Created(record.id, warnings)
+
+
+def attributes_of(record: ContainerRecord) -> dict[str, str]:
+    """What every event of a container says: its labels, image and name."""
+    return {**record.labels, "image": record.image_name, "name": record.name}
+
+
+def _plan(
+    services: Services,
+    name: str,
+    config: ContainerConfig,
+    host_config: HostConfig,
+    networking: NetworkingConfig,
+    image: Image | None,
+) -> tuple[ContainerRecord, list[str]]:
+    """Everything that can be wrong with the request is found here, before anything is made."""
+    container_id = os.urandom(32).hex()
+    # Image configuration is data: what it may say is checked as what the user says.
+    merged = merge.merge(config, image.config.config if image else ContainerConfig())
+    validate.check_config(merged)
+    facts = services.host
+    host = settings.settle_host_config(host_config, services.config, unified=facts.unified_cgroups)
+    host, warnings = validate.check_host_config(
+        config, host, features=facts.cgroup_features, cpus=facts.cpu_set, mems=facts.memory_nodes
+    )
+    settings.check_network(host, networking, bridged=services.networks.default is not None)
+    _check_joined(services, host)
+    merged = settings.settle_hostname(
+        merged, host, container_id=container_id, host_name=facts.name()
+    )
+    points = mounts.plan_mounts(merged, host, _inherited(services, host))
+    _check_sources(host, points)
+    path, arguments = merge.command_line(merged)
+    paths = services.paths
+    home = paths.home(container_id)
+    record = ContainerRecord(
+        id=container_id,
+        name=check_name(name) if name else services.containers.free_name(),
+        created=services.clock.now(),
+        path=path,
+        args=arguments,
+        config=merged,
+        host_config=host,
+        networking=settings.settle_networking(networking, host.network_mode),
+        image_id=image.id if image else "",
+        image_name=config.image,
+        chain_id=(image.top or "") if image else "",
+        mounts=points,
+        endpoints=_endpoints(services, host),
+        log_path=paths.log(container_id) if _keeps_log(host) else "",
+        hostname_path=os.path.join(home, "hostname"),
+        hosts_path=os.path.join(home, "hosts"),
+        resolv_conf_path=os.path.join(home, "resolv.conf"),
+    )
+    return record, warnings
+
+
+def _check_platform(image: Image, platform: str) -> None:
+    """`os[/arch]` as the API's `platform` says it."""
+    system, _, rest = platform.partition("/")
+    architecture = rest.partition("/")[0]
+    if system not in ("", image.config.os) or architecture not in ("", image.config.architecture):
+        raise NotFound(
+            f"image with reference {image.repo_tags[0] if image.repo_tags else image.id} was found but "
+            f"does not provide the specified platform ({platform})"
+        )
+
+
+def _check_joined(services: Services, host: HostConfig) -> None:
+    """`container:x` of PID and IPC modes must be there; dockerd looks at the network's only at start."""
+    for mode in (host.pid_mode, host.ipc_mode):
+        kind, separator, ref = mode.partition(":")
+        if kind == "container" and separator:
+            try:
+                services.containers.get(ref)
+            except NotFound as error:
+                raise InvalidParameter(str(error)) from None
+
+
+def _inherited(services: Services, host: HostConfig) -> tuple[MountPoint, ...]:
+    """Mounts of `--volumes-from name[:ro|rw]`."""
+    points: dict[str, MountPoint] = {}
+    for text in host.volumes_from or []:
+        ref, _, mode = text.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise InvalidParameter(f"invalid mode: {mode}")
+        try:
+            other = services.containers.get(ref)
+        except NotFound as error:
+            raise InvalidParameter(str(error)) from None
+        for point in other.mounts:
+            if point.type != "tmpfs":
+                read_write = point.read_write and mode != "ro"
+                points[point.destination] = msgspec.structs.replace(
+                    point, read_write=read_write, mode=mode, copy_up=False, anonymous=False
+                )
+    return tuple(points.values())
+
+
+def _check_sources(host: HostConfig, points: tuple[MountPoint, ...]) -> None:
+    """`--mount type=bind` wants its source to be there; `-v` makes it at start."""
+    for point in points:
+        if point.type == "bind" and not point.create_source and not os.path.lexists(point.source):
+            raise InvalidParameter(
+                'invalid mount config for type "bind": '
+                f"bind source path does not exist: {point.source}"
+            )
+
+
+def _endpoints(services: Services, host: HostConfig) -> dict[str, Endpoint]:
+    bridge = services.networks.default
+    if host.network_mode != settings.BRIDGE or bridge is None:
+        return {}
+    return {settings.BRIDGE: Endpoint(network_id=bridge.network_id)}
+
+
+def _keeps_log(host: HostConfig) -> bool:
+    return host.log_config is None or host.log_config.type != "none"
+
+
+class TakeName(Step[Draft]):
+    def describe(self) -> str:
+        return "take the name"
+
+    async def execute(self, draft: Draft) -> None:
+        draft.name_held.enter_context(
+            draft.services.containers.reserved(draft.record.name, draft.record.id)
+        )
+
+    async def undo(self, draft: Draft) -> None:
+        draft.name_held.close()
+
+
+class MakeFolder(Step[Draft]):
+    def describe(self) -> str:
+        return "make the folder"
+
+    async def execute(self, draft: Draft) -> None:
+        os.mkdir(draft.services.paths.home(draft.record.id), 0o710)
+
+    async def undo(self, draft: Draft) -> None:
+        draft.services.store.trash.discard(draft.services.paths.home(draft.record.id))
+
+
+class MakeVolumes(Step[Draft]):
+    """Volumes that are not there yet; new ones and empty ones get what the image has at their place."""
+
+    def describe(self) -> str:
+        return "make and fill volumes"
+
+    async def execute(self, draft: Draft) -> None:
+        points = []
+        for point in draft.record.mounts:
+            points.append(await self._volume(draft, point) if point.type == "volume" else point)
+        draft.record = msgspec.structs.replace(draft.record, mounts=tuple(points))
+
+    async def _volume(self, draft: Draft, point: MountPoint) -> MountPoint:
+        volumes = draft.services.store.volumes
+        new = not point.name or volumes.find(point.name) is None
+        volume = volumes.create(point.name, driver=point.driver)
+        if new:
+            draft.volumes_made.append(volume.name)
+            draft.services.events.emit("volume", "create", volume.name, {"driver": "local"})
+        if point.copy_up:
+            chain = Digest(draft.record.chain_id) if draft.record.chain_id else None
+            await volumes.copy_up(volume.name, chain, point.destination)
+        source = volumes.mountpoint(volume.name)
+        return msgspec.structs.replace(point, name=volume.name, source=source)
+
+    async def undo(self, draft: Draft) -> None:
+        for name in reversed(draft.volumes_made):
+            draft.services.store.volumes.remove(name)
+            draft.services.events.emit("volume", "destroy", name, {"driver": "local"})
+
+
+class WriteRow(Step[Draft]):
+    def describe(self) -> str:
+        return "make the writable layer and the row"
+
+    async def execute(self, draft: Draft) -> None:
+        services, record = draft.services, draft.record
+        store = services.store
+        with store.metadata.transaction():
+            store.snapshots.prepare(record.id, Digest(record.chain_id) if record.chain_id else None)
+            store.metadata.containers.put(record.id, record.name, encode(record))
+        draft.actor = Actor(record, services.write_record)
+        services.containers.add(draft.actor)
+
+    async def undo(self, draft: Draft) -> None:
+        services, record = draft.services, draft.record
+        if draft.actor is not None:
+            services.containers.forget(draft.actor)
+        services.store.metadata.containers.delete(record.id)
+        services.store.snapshots.remove(record.id)

@@ -18,7 +18,8 @@ RING = 4096  # dockerd keeps 256; with more, a reader that comes back after a wh
 BACKLOG = 8192  # events of one slow reader, who is cut off beyond it
 
 ACCEPTED = frozenset(
-    ["config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service", "type", "volume"]
+    ("config", "container", "daemon", "event", "image", "label", "network", "node")
+    + ("plugin", "scope", "secret", "service", "type", "volume")
 )
 # Their actions carry a text after a colon ("exec_start: sh"), so they are matched by their beginning.
 _WITH_TEXT = ("exec_create", "exec_start", "health_status")

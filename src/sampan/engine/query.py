@@ -1,20 +1,46 @@
+"""`docker ps` and `docker inspect`: looking at records. Nothing here waits for a container."""
+
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sampan.engine.records import ContainerRecord
+from sampan.engine import filters as rules
+from sampan.engine.filters import Filters
+from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
+from sampan.errors import InvalidParameter, NotFound, SampanError
+
+ACCEPTED = frozenset(
+    (
+        *(
+            "ancestor",
+            "before",
+            "exited",
+            "expose",
+            "health",
+            "id",
+            "isolation",
+            "is-task",
+            "label",
+        ),
+        *("name", "network", "publish", "since", "status", "volume"),
+    )
+)
+_HEALTH = frozenset(("none", "starting", "healthy", "unhealthy"))
+
+Test = Callable[[ContainerRecord], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    writable: int  # the container's own layer
+    writable: int  # bytes that the container itself has written
     root: int  # with the image's
 
 
 def inspect_container(services: Services, ref: str) -> ContainerRecord:
     """Raises NotFound, InvalidParameter (ambiguous)."""
-    raise NotImplementedError
+    return services.containers.get(ref)
 
 
 def list_containers(
@@ -24,9 +50,154 @@ def list_containers(
     limit: int = 0,
     filters: dict[str, list[str]] | None = None,
 ) -> list[ContainerRecord]:
-    """Newest first. `filters` as decoded from the API: {"status": ["running"], …}. Raises InvalidParameter ("invalid filter 'x'")."""
-    raise NotImplementedError
+    """Newest first. `filters` as decoded from the API ({"status": ["running"]}).
+
+    Raises InvalidParameter ("invalid filter 'x'"), NotFound (before, since)."""
+    filters = filters or {}
+    rules.check_filters(filters, ACCEPTED)
+    tests = _tests(services, filters)
+    # As in dockerd: asking for a state or for the last n means all, running or not.
+    if not (
+        everything
+        or limit > 0
+        or any(filters.get(k) for k in ("status", "exited", "before", "since"))
+    ):
+        tests.append(lambda record: record.state.alive or record.state is State.RESTARTING)
+    found = [record for record in services.containers.all() if all(test(record) for test in tests)]
+    return found[:limit] if limit > 0 else found
+
+
+def _tests(services: Services, filters: Filters) -> list[Test]:
+    tests: list[Test] = [
+        lambda record: rules.labels_hold(filters, "label", record.labels),
+        lambda record: rules.prefix(filters, "id", record.id),
+        lambda record: _name_matches(filters, record),
+        lambda record: _network_matches(filters, record),
+        lambda record: _volume_matches(filters, record),
+    ]
+    for wanted, make in (
+        ("status", _status_test),
+        ("exited", _exited_test),
+        ("health", _health_test),
+    ):
+        if filters.get(wanted):
+            tests.append(make(filters[wanted]))
+    for key in ("before", "since"):
+        if filters.get(key):
+            tests.append(_age_test(services, key, filters[key][-1]))
+    if filters.get("ancestor"):
+        tests.append(_ancestor_test(services, filters["ancestor"]))
+    if filters.get("expose") or filters.get("publish"):
+        tests.append(_port_test(filters.get("expose") or [], filters.get("publish") or []))
+    if rules.boolean(filters, "is-task"):
+        tests.append(lambda record: False)
+    return tests
+
+
+def _name_matches(filters: Filters, record: ContainerRecord) -> bool:
+    """A part of the name, with or without the slash; dockerd takes regular expressions, whose plain words these are."""
+    wanted = filters.get("name")
+    return not wanted or any(_name_holds(word, f"/{record.name}") for word in wanted)
+
+
+def _name_holds(word: str, name: str) -> bool:
+    start, end = word.startswith("^"), word.endswith("$")
+    bare = word[start : len(word) - end]
+    names = (name, name[1:])
+    if start and end:
+        return bare in names
+    if start:
+        return any(each.startswith(bare) for each in names)
+    return name.endswith(bare) if end else bare in name
+
+
+def _network_matches(filters: Filters, record: ContainerRecord) -> bool:
+    wanted = filters.get("network")
+    if not wanted:
+        return True
+    known = {record.host_config.network_mode, *record.endpoints}
+    ids = [endpoint.network_id for endpoint in record.endpoints.values()]
+    return any(word in known or any(i.startswith(word) for i in ids) for word in wanted)
+
+
+def _volume_matches(filters: Filters, record: ContainerRecord) -> bool:
+    wanted = filters.get("volume")
+    if not wanted:
+        return True
+    known = {text for point in record.mounts for text in (point.name, point.destination) if text}
+    return not known.isdisjoint(wanted)
+
+
+def _status_test(wanted: list[str]) -> Test:
+    for word in wanted:
+        if word not in State.__members__.values():
+            raise InvalidParameter(f"invalid filter 'status={word}'")
+    return lambda record: record.state in wanted
+
+
+def _exited_test(wanted: list[str]) -> Test:
+    codes = set()
+    for word in wanted:
+        try:
+            codes.add(int(word))
+        except ValueError:
+            raise InvalidParameter(f"invalid filter 'exited={word}'") from None
+    return lambda record: (
+        record.exit_code in codes and not record.state.alive and record.started_at > 0
+    )
+
+
+def _health_test(wanted: list[str]) -> Test:
+    for word in wanted:
+        if word not in _HEALTH:
+            raise InvalidParameter(f"invalid filter 'health={word}'")
+    return lambda record: (record.health.status if record.health else "none") in wanted
+
+
+def _age_test(services: Services, key: str, ref: str) -> Test:
+    try:
+        other = services.containers.get(ref)
+    except NotFound:
+        raise NotFound(f"no such container {ref}") from None
+    if key == "before":
+        return lambda record: record.created < other.created
+    return lambda record: record.created > other.created
+
+
+def _ancestor_test(services: Services, wanted: list[str]) -> Test:
+    """The image itself, or one that stands on its layers."""
+    chains: set[str] = set()
+    ids: set[str] = set()
+    for ref in wanted:
+        try:
+            image = services.store.images.resolve(ref)
+        except SampanError:
+            continue
+        ids.add(image.id)
+        if image.top:
+            chains.add(image.top)
+    stacks = {image.id: set(image.chain) for image in services.store.images.list()}
+    return lambda record: (
+        record.image_id in ids or not chains.isdisjoint(stacks.get(record.image_id, ()))
+    )
+
+
+def _port_test(exposed: list[str], published: list[str]) -> Test:
+    def full(port: str) -> str:
+        return port if "/" in port else f"{port}/tcp"
+
+    def test(record: ContainerRecord) -> bool:
+        open_ports = set(record.config.exposed_ports or {})
+        bound = set(record.host_config.port_bindings or {})
+        return (not exposed or any(full(port) in open_ports | bound for port in exposed)) and (
+            not published or any(full(port) in bound for port in published)
+        )
+
+    return test
 
 
 async def container_sizes(services: Services, record: ContainerRecord) -> Sizes:
-    raise NotImplementedError
+    """Raises NotFound when it is being removed."""
+    usage = await services.store.snapshots.usage(record.id)
+    image = services.store.images.get(record.image_id) if record.image_id else None
+    return Sizes(usage.size, usage.size + (image.size if image else 0))

@@ -1,10 +1,49 @@
+"""`docker rm`: refuse or kill what runs, then take the container away (`removal.py`)."""
+
 from __future__ import annotations
 
+from sampan.engine import lifecycle, removal, transitions
+from sampan.engine.actor import Actor
+from sampan.engine.kill import kill_and_wait
+from sampan.engine.records import State
 from sampan.engine.services import Services
+from sampan.errors import Conflict, InvalidParameter, SampanError
 
 
 async def remove_container(
-    services: Services, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False
+    services: Services,
+    ref: str,
+    *,
+    force: bool = False,
+    volumes: bool = False,
+    link: bool = False,
 ) -> None:
-    """`volumes`: its anonymous volumes too. Raises NotFound, Conflict (running and not `force`; removal under way)."""
-    raise NotImplementedError
+    """`volumes`: its anonymous volumes too. Raises NotFound, Conflict (it runs, or is being removed)."""
+    if link:
+        raise InvalidParameter("Conflict, cannot remove the default link name of the container")
+    actor = services.containers.actor(ref)
+    transitions.check_remove(actor.record, force=force)
+    if force:
+        await _end(services, actor)
+
+    async def job() -> None:
+        if not actor.gone:
+            transitions.check_remove(actor.record, force=False)
+            await removal.remove(services, actor, volumes=volumes)
+
+    await actor.do(job)
+
+
+async def _end(services: Services, actor: Actor) -> None:
+    if actor.record.state is State.RESTARTING:
+        await actor.do(lambda: lifecycle.cancel_restart(actor))
+    if not actor.record.state.alive:
+        return
+    try:
+        await kill_and_wait(services, actor)
+    except Conflict:
+        pass  # it ended by itself
+    except SampanError as error:
+        raise SampanError(
+            f'cannot remove container "/{actor.record.name}": could not kill container: {error}'
+        ) from error

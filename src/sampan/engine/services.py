@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sampan.engine.clock import Clock
+from sampan.engine.config import DaemonConfig
+from sampan.engine.containers import Containers
+from sampan.engine.doors import Monitors, Networks
+from sampan.engine.events import Events
+from sampan.engine.host import Host
+from sampan.engine.paths import Paths
+from sampan.engine.records import ContainerRecord, encode
+from sampan.linux.kernel import Kernel
 
 if TYPE_CHECKING:
-    from sampan.engine.config import DaemonConfig
-    from sampan.engine.containers import Containers
-    from sampan.engine.events import Events
+    from sampan.engine.exec import Execs
+    from sampan.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     config: DaemonConfig
-    store: Any
-    networks: Any
-    spawner: Any
+    paths: Paths
+    host: Host
+    store: Store
+    networks: Networks
+    monitors: Monitors
     containers: Containers
+    execs: Execs
     events: Events
-    clock: Any
+    kernel: Kernel
+    seccomp_default: str = ""  # "" for the built-in profile, "unconfined", or JSON
+    clock: Clock = field(default_factory=Clock)
+
+    def write_record(self, record: ContainerRecord) -> None:
+        """The row of an actor's record."""
+        self.store.metadata.containers.put(record.id, record.name, encode(record))

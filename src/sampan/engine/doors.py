@@ -1,0 +1,86 @@
+"""What the engine asks of monitors and networks, and nothing more.
+
+`monitor/client.py` (through `monitors.py`) and `network/networks.py` do it; tests have fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions
+from sampan.network.endpoint import Endpoint
+
+Message = dict[str, Any]
+
+
+class Monitor(Protocol):
+    """One container's monitor. At EOF `on_lost` is called, and what waits raises.
+
+    Failures of the container raise `runtime.failure.RuntimeFailure`, those of the monitor SampanError;
+    everything has a deadline.
+    """
+
+    on_event: Callable[[Message], None]
+    on_lost: Callable[[], None]
+
+    async def created(self) -> Message:
+        """{pid, start_time, warnings}: init has done everything and waits."""
+        ...
+
+    async def start(self) -> Message:
+        """{started_at}: the command runs."""
+        ...
+
+    async def attach(self, options: AttachOptions, client_fd: int) -> None:
+        """`client_fd` stays the caller's."""
+        ...
+
+    async def exec(self, options: ExecOptions, client_fd: int | None) -> Message:
+        """{pid}. `client_fd` stays the caller's."""
+        ...
+
+    async def kill(self, signal: int, *, exec_id: str = "") -> None: ...
+    async def pause(self) -> None: ...
+    async def resume(self) -> None: ...
+    async def resize(self, rows: int, columns: int, *, exec_id: str = "") -> None: ...
+    async def state(self) -> Message: ...
+    async def delete(self) -> None:
+        """After the exit: the monitor removes its socket and ends."""
+        ...
+
+    async def abort(self) -> None:
+        """Before `start`: everything is undone. Returns when it is."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; it goes on."""
+        ...
+
+
+class Monitors(Protocol):
+    async def launch(self, arguments: Arguments, fds: Sequence[int]) -> Monitor:
+        """Fork a monitor, which begins to create the container. `fds` stay the caller's."""
+        ...
+
+    async def connect(self, socket_path: str) -> Monitor: ...
+
+
+class Bridge(Protocol):
+    network_id: str
+
+    @property
+    def name(self) -> str: ...
+    async def create_namespace(self) -> int: ...
+    async def plug(
+        self, container_id: str, netns_fd: int, hostname: str, *, mac: str | None = None
+    ) -> Endpoint: ...
+    async def release(self, endpoint: Endpoint) -> None: ...
+    def restore(self, endpoint: Endpoint) -> None: ...
+
+
+class Networks(Protocol):
+    @property
+    def default(self) -> Bridge | None: ...
+    async def create_namespace(self) -> int: ...
+    async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]: ...

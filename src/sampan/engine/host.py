@@ -1,0 +1,84 @@
+"""Facts about the machine that do not change while the daemon runs, looked up once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass, field
+
+from sampan.linux import capabilities, process
+from sampan.linux.cgroup import Hierarchies, detect, features
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    boot_id: str
+    cpu_set: str  # as the kernel lists them: "0-3"
+    memory_nodes: str
+    memory: int  # bytes
+    kernel: str
+    architecture: str  # as `uname -m` says
+    operating_system: str
+    possible: str = "0"  # CPUs
+    capabilities: frozenset[str] = frozenset()  # what the daemon holds
+    hierarchies: Hierarchies | None = None
+    cgroup_features: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def unified_cgroups(self) -> bool:
+        return self.hierarchies is not None and self.hierarchies.mode == "v2"
+
+    @property
+    def possible_cpus(self) -> int:
+        """How many there may ever be."""
+        return int(self.possible.rpartition("-")[2].rpartition(",")[2] or 0) + 1
+
+    @property
+    def kernel_version(self) -> tuple[int, int]:
+        major, _, rest = self.kernel.partition(".")
+        minor = "".join(itertools.takewhile(str.isdigit, rest))
+        return int(major), int(minor or 0)
+
+    @property
+    def cpus(self) -> int:
+        return os.cpu_count() or 1
+
+    def name(self) -> str:
+        """The host's name now; it may change."""
+        return os.uname().nodename
+
+
+def look_around() -> Host:
+    """Blocking, a few small files. Raises FileNotFoundError when the host has no cgroups."""
+    system = os.uname()
+    hierarchies = detect()
+    return Host(
+        boot_id=process.boot_id(),
+        cpu_set=_read("/sys/devices/system/cpu/online", f"0-{(os.cpu_count() or 1) - 1}"),
+        memory_nodes=_read("/sys/devices/system/node/online", "0"),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        kernel=system.release,
+        architecture=system.machine,
+        operating_system=_pretty_name(),
+        possible=_read("/sys/devices/system/cpu/possible", "0"),
+        capabilities=capabilities.held(),
+        hierarchies=hierarchies,
+        cgroup_features=features(hierarchies),
+    )
+
+
+def _read(path: str, default: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip() or default
+    except FileNotFoundError:
+        return default
+
+
+def _pretty_name() -> str:
+    """os-release(5)."""
+    for line in _read("/etc/os-release", "").splitlines():
+        key, _, value = line.partition("=")
+        if key == "PRETTY_NAME":
+            return value.strip("\"'")
+    return "Linux"

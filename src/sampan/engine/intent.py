@@ -1,0 +1,203 @@
+"""From a record to what `spec.oci.build_config` and the monitor need: the facts of this host, looked up now.
+
+Blocking look-ups are small (`stat`), and are made in a thread by the caller where they are not.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+
+from sampan.engine import devices, lookup
+from sampan.engine.config import parse_size
+from sampan.engine.records import ContainerRecord, MountPoint, State
+from sampan.engine.services import Services
+from sampan.errors import Conflict, InvalidParameter, NotImplementedHere, SampanError
+from sampan.linux.kernel import Kernel
+from sampan.monitor.messages import LogOptions
+from sampan.spec.container import HostConfig, ThrottleDevice, WeightDevice
+from sampan.spec.mount import Mount
+from sampan.spec.oci import Device, Intent
+from sampan.spec.oci_mounts import bind_mount
+from sampan.spec.users import User
+
+CGROUP_PARENT = "/sampan"
+_LIMITS = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
+
+
+def build_intent(
+    services: Services, record: ContainerRecord, user: User, found: list[Device]
+) -> Intent:
+    """Raises SampanError with Docker's text for what the host cannot give."""
+    host, config = record.host_config, services.config
+    return Intent(
+        container_id=record.id,
+        config=record.config,
+        host_config=host,
+        user=user,
+        hostname=record.config.hostname,
+        cgroup_path=cgroup_path(services, record),
+        held_capabilities=services.host.capabilities,
+        mounts=tuple(_mount(point) for point in record.mounts),
+        etc_files=_etc_files(services, record),
+        shm_path="/dev/shm" if host.ipc_mode == "host" else "",
+        devices=tuple(found),
+        block_devices=_block_devices(host),
+        rlimits_held=rlimits_held(services.host.capabilities),
+        cpus=services.host.possible_cpus,
+        kernel=services.host.kernel_version,
+        machine=services.host.architecture,
+        init_binary=_init_binary(services),
+        init_by_default=config.init,
+        no_new_privileges=config.no_new_privileges,
+        seccomp_profile=services.seccomp_default,
+    )
+
+
+def _etc_files(services: Services, record: ContainerRecord) -> dict[str, str]:
+    """Of the container whose network it shares, if it does."""
+    prefix, _, ref = record.host_config.network_mode.partition(":")
+    owner = services.containers.get(ref) if prefix == "container" else record
+    return {
+        "/etc/resolv.conf": owner.resolv_conf_path,
+        "/etc/hostname": owner.hostname_path,
+        "/etc/hosts": owner.hosts_path,
+    }
+
+
+def cgroup_path(services: Services, record: ContainerRecord) -> str:
+    parent = record.host_config.cgroup_parent or services.config.cgroup_parent or CGROUP_PARENT
+    return f"/{parent.strip('/')}/{record.id}"
+
+
+def find_devices(host: HostConfig) -> list[Device]:
+    """Blocking. Raises SampanError."""
+    if host.privileged:
+        # What the user names takes the place of the host's at the same path.
+        named = devices.requested(host.devices or [])
+        places = {device.path for device in named}
+        return [device for device in devices.everything() if device.path not in places] + named
+    return devices.requested(host.devices or [])
+
+
+def find_user(kernel: Kernel, root: list[Mount], record: ContainerRecord) -> User:
+    """Blocking. Raises InvalidParameter."""
+    group_add = record.host_config.group_add or []
+    return lookup.look_up(kernel, root, record.config.user, group_add)
+
+
+def prepare_sources(record: ContainerRecord) -> None:
+    """`-v` makes a missing folder of the host, `--mount` refuses it. Raises InvalidParameter, SampanError."""
+    for point in record.mounts:
+        if point.type != "bind" or os.path.lexists(point.source):
+            continue
+        if not point.create_source:
+            raise InvalidParameter(
+                'invalid mount config for type "bind": '
+                f"bind source path does not exist: {point.source}"
+            )
+        try:
+            os.makedirs(point.source, 0o755, exist_ok=True)
+        except OSError as error:
+            raise SampanError(
+                f"error while creating mount source path '{point.source}': "
+                f"mkdir {point.source}: {(error.strerror or '').lower()}"
+            ) from None
+
+
+def _mount(point: MountPoint) -> Mount:
+    if point.type == "tmpfs":
+        return Mount("tmpfs", "tmpfs", point.options, point.destination)
+    source = os.path.join(point.source, point.subpath) if point.subpath else point.source
+    return bind_mount(
+        source,
+        point.destination,
+        read_only=not point.read_write,
+        propagation=point.propagation or "rprivate",
+        recursive=point.recursive,
+    )
+
+
+def _block_devices(host: HostConfig) -> dict[str, tuple[int, int]]:
+    named: list[WeightDevice | ThrottleDevice] = [
+        *(host.blkio_weight_device or []),
+        *(host.blkio_device_read_bps or []),
+        *(host.blkio_device_write_bps or []),
+        *(host.blkio_device_read_iops or []),
+        *(host.blkio_device_write_iops or []),
+    ]
+    found = {}
+    for device in named:
+        try:
+            status = os.stat(device.path)
+        except OSError as error:
+            raise SampanError(f"{device.path}: {(error.strerror or '').lower()}") from None
+        if not stat.S_ISBLK(status.st_mode):
+            raise InvalidParameter(f"{device.path}: not a block device")
+        found[device.path] = (os.major(status.st_rdev), os.minor(status.st_rdev))
+    return found
+
+
+def rlimits_held(capabilities: frozenset[str]) -> dict[str, int] | None:
+    """The hard limits that this process cannot pass; None: it may raise all."""
+    if "CAP_SYS_RESOURCE" in capabilities:
+        return None
+    limits = {name: resource.getrlimit(getattr(resource, name))[1] for name in _LIMITS}
+    infinite = (1 << 64) - 1
+    return {name: infinite if hard < 0 else hard for name, hard in limits.items()}
+
+
+def _init_binary(services: Services) -> str:
+    """`--init`: what the configuration names, else the small one of our own."""
+    return services.config.init_path or services.paths.init
+
+
+def joined_namespaces(services: Services, host: HostConfig) -> dict[str, int]:
+    """Descriptors of other containers' namespaces, the caller's to close; by the runtime's kinds.
+
+    Raises NotFound, Conflict (that one does not run)."""
+    wanted = {
+        "network": ("net", host.network_mode),
+        "pid": ("pid", host.pid_mode),
+        "ipc": ("ipc", host.ipc_mode),
+    }
+    found: dict[str, int] = {}
+    try:
+        for kind, (name, mode) in wanted.items():
+            prefix, _, ref = mode.partition(":")
+            if prefix == "container" and ref:
+                if kind == "ipc":
+                    raise NotImplementedHere(
+                        "joining another container's IPC namespace is not supported"
+                    )
+                found[kind] = _open_namespace(services, ref, name, kind)
+    except BaseException:
+        for fd in found.values():
+            os.close(fd)
+        raise
+    return found
+
+
+def _open_namespace(services: Services, ref: str, name: str, kind: str) -> int:
+    other = services.containers.get(ref)
+    if other.state is State.RESTARTING:
+        raise Conflict(f"Container {other.id} is restarting, wait until the container is running")
+    if not other.state.alive:
+        what = "join network of" if kind == "network" else f"join {kind.upper()} of"
+        raise Conflict(f"cannot {what} a non running container: {other.id}")
+    return os.open(f"/proc/{other.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def log_options(record: ContainerRecord) -> LogOptions:
+    log = record.host_config.log_config
+    if log is None or log.type == "none" or not record.log_path:
+        return LogOptions()
+    options = log.config or {}
+    size = options.get("max-size", "-1")
+    return LogOptions(
+        driver="json-file",
+        path=record.log_path,
+        max_size=0 if size == "-1" else parse_size(size),
+        max_file=int(options.get("max-file", "1")),
+    )

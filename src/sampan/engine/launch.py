@@ -1,0 +1,274 @@
+"""The steps from a record to a running container, each undone when a later one fails.
+
+    sources and folder → user, devices → namespaces → config.json and /etc files → fork the monitor
+      → plug the network (while the monitor creates) → created → clients that wait → start
+
+Nothing here writes the record; `lifecycle.py` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sampan.engine import etc, intent, network_use, settings, times
+from sampan.engine.actor import Pending
+from sampan.engine.doors import Bridge, Message, Monitor
+from sampan.engine.records import ContainerRecord, Endpoint
+from sampan.engine.services import Services
+from sampan.engine.steps import Step
+from sampan.errors import NotFound
+from sampan.monitor.messages import Arguments
+from sampan.spec.mount import Mount
+from sampan.spec.oci import Device, build_config
+from sampan.spec.users import User
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Launch:
+    """One start of one container, and what it has gathered so far."""
+
+    services: Services
+    record: ContainerRecord
+    watch: Callable[[Monitor], None]  # before anything can be missed
+    take_pending: Callable[[], list[Pending]]
+    root: list[Mount] = field(default_factory=list)
+    user: User | None = None
+    devices: list[Device] = field(default_factory=list)
+    namespaces: dict[str, int] = field(default_factory=dict)  # kind → descriptor
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    monitor: Monitor | None = None
+    pid: int = 0
+    started_at: int = 0
+
+    @property
+    def container_id(self) -> str:
+        return self.record.id
+
+    def close(self) -> None:
+        """The descriptors have done their work."""
+        while self.namespaces:
+            os.close(self.namespaces.popitem()[1])
+
+
+class Prepare(Step[Launch]):
+    def describe(self) -> str:
+        return "prepare mounts and the run folder"
+
+    async def execute(self, launch: Launch) -> None:
+        intent.prepare_sources(launch.record)
+        launch.root = launch.services.store.snapshots.mounts(launch.container_id)
+        path = launch.services.paths.run(launch.container_id)
+        shutil.rmtree(path, ignore_errors=True)  # of a start that a crash cut short
+        os.mkdir(path, 0o700)
+
+    async def undo(self, launch: Launch) -> None:
+        path = launch.services.paths.run(launch.container_id)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class LookUp(Step[Launch]):
+    def describe(self) -> str:
+        return "look up the user and devices"
+
+    async def execute(self, launch: Launch) -> None:
+        launch.user, launch.devices = await asyncio.to_thread(self._look_up, launch)
+
+    def _look_up(self, launch: Launch) -> tuple[User, list[Device]]:
+        user = intent.find_user(launch.services.kernel, launch.root, launch.record)
+        return user, intent.find_devices(launch.record.host_config)
+
+
+class TakeNamespaces(Step[Launch]):
+    """A network namespace of its own, or others' namespaces by descriptor."""
+
+    def describe(self) -> str:
+        return "take namespaces"
+
+    async def execute(self, launch: Launch) -> None:
+        host = launch.record.host_config
+        launch.namespaces |= intent.joined_namespaces(launch.services, host)
+        if host.network_mode == settings.BRIDGE:
+            launch.namespaces["network"] = await bridge_of(launch.services).create_namespace()
+        elif host.network_mode == "none":
+            launch.namespaces["network"] = await launch.services.networks.create_namespace()
+
+    async def undo(self, launch: Launch) -> None:
+        launch.close()
+
+
+class WriteFiles(Step[Launch]):
+    def describe(self) -> str:
+        return "write config.json and the files of /etc"
+
+    async def execute(self, launch: Launch) -> None:
+        services, record = launch.services, launch.record
+        assert launch.user is not None
+        wanted = intent.build_intent(services, record, launch.user, launch.devices)
+        path = os.path.join(services.paths.run(record.id), "config.json")
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(build_config(wanted), file, ensure_ascii=False)
+        if record.host_config.network_mode.startswith("container:"):
+            return  # the other container's files are this one's too
+        etc.write_in_place(record.hostname_path, etc.hostname_file(record.config))
+        etc.write_in_place(record.resolv_conf_path, _resolv_conf(services, record))
+        etc.write_in_place(record.hosts_path, _hosts(record, Endpoint()))
+
+
+class Fork(Step[Launch]):
+    def describe(self) -> str:
+        return "fork the monitor"
+
+    async def execute(self, launch: Launch) -> None:
+        record = launch.record
+        kinds = tuple(launch.namespaces)
+        size = record.host_config.console_size or [0, 0]
+        arguments = Arguments(
+            id=record.id,
+            directory=launch.services.paths.run(record.id),
+            root=tuple(launch.root),
+            namespaces=kinds,
+            terminal=record.config.tty,
+            open_stdin=record.config.open_stdin,
+            stdin_once=record.config.stdin_once,
+            console_size=(size[0], size[1]) if len(size) == 2 and any(size) else None,
+            log=intent.log_options(record),
+            title=f"sampan-monitor {record.id[:12]} {record.name}",
+        )
+        fds = [launch.namespaces[kind] for kind in kinds]
+        launch.monitor = await launch.services.monitors.launch(arguments, fds)
+        launch.watch(launch.monitor)
+
+    async def undo(self, launch: Launch) -> None:
+        # A monitor whose channel closes before the start undoes everything and ends.
+        if launch.monitor is not None:
+            await launch.monitor.abort()
+            launch.monitor = None
+
+
+class Plug(Step[Launch]):
+    """Addresses, and with them the container's line in its /etc/hosts."""
+
+    def describe(self) -> str:
+        return "plug the network"
+
+    async def execute(self, launch: Launch) -> None:
+        services, record = launch.services, launch.record
+        if record.host_config.network_mode != settings.BRIDGE:
+            return
+        bridge = bridge_of(services)
+        plugged = await bridge.plug(
+            record.id,
+            launch.namespaces["network"],
+            record.config.hostname,
+            mac=settings.wanted_mac(record.networking),
+        )
+        endpoint = network_use.from_network(plugged)
+        launch.endpoints[settings.BRIDGE] = endpoint
+        etc.write_in_place(record.hosts_path, _hosts(record, endpoint))
+        network_use.tell(services, record.id, settings.BRIDGE, endpoint.network_id, "connect")
+
+    async def undo(self, launch: Launch) -> None:
+        for name in list(launch.endpoints):
+            endpoint = launch.endpoints.pop(name)
+            services, container_id = launch.services, launch.container_id
+            await bridge_of(services).release(network_use.to_network(container_id, endpoint))
+            network_use.tell(services, container_id, name, endpoint.network_id, "disconnect")
+
+
+class AwaitCreated(Step[Launch]):
+    def describe(self) -> str:
+        return "wait until it is created"
+
+    async def execute(self, launch: Launch) -> None:
+        assert launch.monitor is not None
+        answer = await launch.monitor.created()
+        launch.pid = int(answer["pid"])
+        for warning in answer.get("warnings") or []:
+            log.warning("container %s: %s", launch.container_id[:12], warning)
+        network_use.tell_volumes(launch.services, launch.record, "mount")
+
+
+class HandOver(Step[Launch]):
+    """Whoever attached before the start must not miss a byte."""
+
+    def describe(self) -> str:
+        return "hand over clients"
+
+    async def execute(self, launch: Launch) -> None:
+        assert launch.monitor is not None
+        for waiting in launch.take_pending():
+            await waiting.hand_over(launch.monitor)
+
+
+class Start(Step[Launch]):
+    def describe(self) -> str:
+        return "start"
+
+    async def execute(self, launch: Launch) -> None:
+        assert launch.monitor is not None
+        answer = await launch.monitor.start()
+        launch.started_at = started_at_of(answer) or launch.services.clock.now()
+        launch.close()
+
+
+STEPS: tuple[Step[Launch], ...] = (
+    Prepare(),
+    LookUp(),
+    TakeNamespaces(),
+    WriteFiles(),
+    Fork(),
+    Plug(),
+    AwaitCreated(),
+    HandOver(),
+    Start(),
+)
+
+
+def bridge_of(services: Services) -> Bridge:
+    """Raises NotFound when the daemon has no default network (any more)."""
+    bridge = services.networks.default
+    if bridge is None:
+        raise NotFound(f"network {settings.BRIDGE} not found")
+    return bridge
+
+
+def started_at_of(answer: Message) -> int:
+    return moment_of(answer.get("started_at"))
+
+
+def moment_of(value: object) -> int:
+    """A time in a message of the monitor, in nanoseconds; 0 when there is none."""
+    try:
+        return times.from_text(value) if isinstance(value, str) and value else 0
+    except ValueError:
+        return 0
+
+
+def _hosts(record: ContainerRecord, endpoint: Endpoint) -> str:
+    shared = record.host_config.network_mode == "host"
+    return etc.hosts_file(
+        record.config,
+        record.host_config,
+        address=endpoint.address,
+        gateway=endpoint.gateway,
+        host_hosts=etc.read_host_file("/etc/hosts") if shared else None,
+    )
+
+
+def _resolv_conf(services: Services, record: ContainerRecord) -> str:
+    host, config = record.host_config, services.config
+    return etc.resolv_conf(
+        etc.host_resolv_conf(),
+        servers=host.dns or config.dns,
+        search=host.dns_search or config.dns_search,
+        options=host.dns_options or config.dns_opts,
+        isolated=host.network_mode != "host",
+    )

@@ -1,0 +1,203 @@
+"""Start and end of a container, as jobs of its actor: what is written down, what is told, what follows.
+
+start ─▶ running ─▶ exit | the monitor is lost ─▶ exited ─▶ (auto-removed | restarted by its policy)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+
+from sampan.engine import failures, network_use, remains, removal, transitions
+from sampan.engine.actor import Actor
+from sampan.engine.create import attributes_of
+from sampan.engine.doors import Message, Monitor
+from sampan.engine.launch import STEPS, Launch, moment_of
+from sampan.engine.records import ContainerRecord, State
+from sampan.engine.services import Services
+from sampan.engine.steps import run_steps, undo_steps
+from sampan.engine.transitions import Exit
+from sampan.errors import NotModified, SampanError
+
+log = logging.getLogger(__name__)
+
+
+async def start(services: Services, actor: Actor, *, automatic: bool = False) -> None:
+    """`automatic`: by its restart policy. Raises NotModified, Conflict, and what a step raised, in Docker's words."""
+    if actor.gone:
+        return
+    transitions.check_start(actor.record)
+    actor.cancel_restart()
+    if not automatic:
+        actor.restart_delay = 0
+    launch = Launch(
+        services,
+        actor.record,
+        watch=lambda monitor: watch(services, actor, monitor),
+        take_pending=actor.take_pending,
+    )
+    subject = f"start {actor.record.id[:12]}"
+    try:
+        await run_steps(STEPS, launch, subject)
+        try:
+            _running(services, actor, launch, automatic=automatic)
+        except Exception as error:
+            await undo_steps(STEPS, launch, subject, error)
+            raise
+    except Exception as error:
+        await _start_failed(services, actor, error, automatic=automatic)
+    finally:
+        launch.close()
+
+
+def _running(services: Services, actor: Actor, launch: Launch, *, automatic: bool) -> None:
+    record = transitions.started(
+        actor.record,
+        pid=launch.pid,
+        started_at=launch.started_at,
+        boot_id=services.host.boot_id,
+        endpoints=actor.record.endpoints | launch.endpoints,
+        automatic=automatic,
+    )
+    # Without its row a crash leaves a container that reconciliation finds by its run folder and,
+    # being auto-removed, need not bring back after a reboot: no fsync on its way.
+    actor.save(record, durable=not record.host_config.auto_remove)
+    services.events.emit("container", "start", record.id, attributes_of(record))
+
+
+async def _start_failed(
+    services: Services, actor: Actor, error: Exception, *, automatic: bool
+) -> None:
+    """What could not be started is as it was before, but for the reason; auto-removed, it goes."""
+    actor.monitor = None
+    failure, exit_code = failures.of_start(error)
+    log.info("container %s: %s", actor.record.id[:12], failure)
+    record = transitions.start_failed(actor.record, error=str(failure), exit_code=exit_code)
+    actor.save(record)
+    while actor.pending:
+        actor.pending.pop().close()
+    if automatic:
+        actor.tell_exit()
+    if record.host_config.auto_remove:
+        await removal.remove(services, actor, volumes=True)
+    raise failure from error
+
+
+def watch(services: Services, actor: Actor, monitor: Monitor) -> None:
+    """From now on what the monitor says becomes jobs of the actor."""
+
+    def on_event(message: Message) -> None:
+        match message.get("type"):
+            case "exit":
+                actor.post(lambda: container_exited(services, actor, monitor, exit_of(message)))
+            case "exec_exit":
+                services.execs.ended(services, str(message["exec_id"]), int(message["exit_code"]))
+            case "oom":
+                services.events.emit(
+                    "container", "oom", actor.record.id, attributes_of(actor.record)
+                )
+
+    def on_lost() -> None:
+        actor.post(lambda: monitor_lost(services, actor, monitor))
+
+    actor.monitor = monitor
+    monitor.on_lost = on_lost
+    monitor.on_event = on_event
+
+
+def exit_of(message: Message) -> Exit:
+    return Exit(
+        exit_code=int(message["exit_code"]),
+        finished_at=moment_of(message.get("finished_at")),
+        oom_killed=bool(message.get("oom_killed")),
+        error=str(message.get("error") or ""),
+    )
+
+
+async def container_exited(
+    services: Services, actor: Actor, monitor: Monitor | None, end: Exit
+) -> None:
+    """`monitor` is the one that says so. A late or repeated message does nothing."""
+    if monitor is not actor.monitor or not actor.record.state.alive:
+        return
+    before = actor.record
+    record = transitions.exited(before, end)
+    again = transitions.wants_restart(record)
+    if again:
+        record = transitions.restarting(before, end)
+    # An auto-removed container's row goes in a moment, and a crash before that is reconciled.
+    actor.save(record, durable=again or not record.host_config.auto_remove)
+    _tell_exit(services, actor, before, end)
+    await network_use.release(services, before)
+    network_use.tell_volumes(services, before, "unmount")
+    await dismiss(actor)
+    shutil.rmtree(services.paths.run(record.id), ignore_errors=True)
+    if again:
+        schedule_restart(services, actor, ran=end.finished_at - before.started_at)
+    elif record.host_config.auto_remove and not actor.kept:
+        await removal.remove(services, actor, volumes=True)
+
+
+def _tell_exit(services: Services, actor: Actor, before: ContainerRecord, end: Exit) -> None:
+    services.execs.container_ended(services, before.id)
+    ran = max(end.finished_at - before.started_at, 0) // transitions.SECOND
+    details = {"exitCode": str(end.exit_code), "execDuration": str(ran)}
+    services.events.emit("container", "die", before.id, {**attributes_of(before), **details})
+    actor.tell_exit()
+
+
+async def dismiss(actor: Actor) -> None:
+    """The monitor has said everything: let it end."""
+    monitor, actor.monitor = actor.monitor, None
+    if monitor is None:
+        return
+    try:
+        await monitor.delete()
+    except (SampanError, OSError) as error:  # it is gone, which is what was wanted
+        log.debug("container %s: its monitor is gone: %s", actor.record.id[:12], error)
+    monitor.close()
+
+
+async def monitor_lost(services: Services, actor: Actor, monitor: Monitor) -> None:
+    """EOF without an exit: half a container is never kept. Kill what is left, and record why."""
+    if monitor is not actor.monitor or not actor.record.state.alive:
+        return
+    log.error("container %s: its monitor died", actor.record.id[:12])
+    end = await remains.end_of(services, actor.record)
+    await container_exited(services, actor, monitor, end)
+
+
+def schedule_restart(services: Services, actor: Actor, *, ran: int) -> None:
+    """`ran`: nanoseconds; who ran long begins again with the first delay."""
+    actor.restart_delay = transitions.next_delay(actor.restart_delay, ran)
+
+    def due() -> None:
+        actor.restart_timer = None
+        actor.post(automatic_start(services, actor))
+
+    loop = asyncio.get_running_loop()
+    actor.restart_timer = loop.call_later(actor.restart_delay / 1e9, due)
+
+
+def automatic_start(services: Services, actor: Actor) -> Callable[[], Awaitable[None]]:
+    """A job that nobody waits for."""
+
+    async def begin() -> None:
+        try:
+            await start(services, actor, automatic=True)
+        except NotModified:
+            pass  # somebody was quicker
+        except SampanError as error:
+            log.error("container %s: could not be restarted: %s", actor.record.id[:12], error)
+
+    return begin
+
+
+async def cancel_restart(actor: Actor) -> None:
+    """A container that waits to be restarted is exited from now on."""
+    actor.cancel_restart()
+    if actor.record.state is State.RESTARTING:
+        actor.save(transitions.restart_cancelled(actor.record))
+        actor.tell_exit()

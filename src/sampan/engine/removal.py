@@ -1,0 +1,72 @@
+"""Taking a container away: the row first, then what it stands for. Jobs of the container's actor."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+from sampan.engine import network_use, transitions
+from sampan.engine.actor import Actor
+from sampan.engine.create import attributes_of
+from sampan.engine.records import ContainerRecord
+from sampan.engine.services import Services
+from sampan.errors import SampanError
+
+log = logging.getLogger(__name__)
+
+
+async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
+    """The container does not run. Raises SampanError, and then it is `dead` and can be removed again."""
+    if actor.gone:
+        return
+    record = actor.record
+    actor.save(transitions.removing(record), durable=False)
+    try:
+        await network_use.release(services, record)
+        # From here on it does not exist, whatever happens: the rest is swept by the next start at the latest.
+        services.store.metadata.containers.delete(record.id)
+        services.store.snapshots.remove(record.id)
+        services.store.trash.discard(services.paths.home(record.id))
+        shutil.rmtree(services.paths.run(record.id), ignore_errors=True)
+    except Exception as error:
+        text = f"container {record.id}: {error}"
+        log.exception("cannot remove container %s", record.id[:12])
+        actor.save(transitions.dead(actor.record, text), durable=False)
+        raise SampanError(text) from error
+    forget(services, actor)
+    if volumes:
+        remove_anonymous_volumes(services, record)
+    services.events.emit("container", "destroy", record.id, attributes_of(record))
+    actor.tell_removal()
+
+
+def forget(services: Services, actor: Actor) -> None:
+    """Nobody finds it any more; clients that waited for its start are let go."""
+    actor.gone = True
+    actor.cancel_restart()
+    services.containers.forget(actor)
+    services.execs.forget(actor.record.id)
+    while actor.pending:
+        actor.pending.pop().close()
+
+
+def remove_anonymous_volumes(services: Services, record: ContainerRecord) -> None:
+    """Those that were made for this container and that no other one uses."""
+    for point in record.mounts:
+        if point.type != "volume" or not point.anonymous or volume_users(services, point.name):
+            continue
+        try:
+            services.store.volumes.remove(point.name)
+        except SampanError as error:
+            log.warning("cannot remove volume %s: %s", point.name, error)
+            continue
+        services.events.emit("volume", "destroy", point.name, {"driver": point.driver})
+
+
+def volume_users(services: Services, name: str) -> list[str]:
+    """Ids of the containers that mount the volume."""
+    return [
+        record.id
+        for record in services.containers.all()
+        if any(point.type == "volume" and point.name == name for point in record.mounts)
+    ]
