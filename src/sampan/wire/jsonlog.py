@@ -27,7 +27,6 @@ _ESCAPES = {
     ord("\\"): b"\\\\",
 }
 _PLAIN = bytes(byte for byte in range(256) if byte not in _ESCAPES)
-_BAD_BYTES = {0xDC00 + byte: "\\ufffd" for byte in range(128, 256)}
 
 
 def format_time(nanoseconds: int) -> str:
@@ -56,7 +55,10 @@ def _escape_unicode(data: bytes) -> bytes:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        return data.decode("utf-8", "surrogateescape").translate(_BAD_BYTES).encode("utf-8")
+        # Every bad byte becomes one reference "&#56???;": no other "&" is left in escaped text.
+        marked = data.decode("utf-8", "surrogateescape").encode("utf-8", "xmlcharrefreplace")
+        first, *others = marked.split(b"&#")
+        return b"\\ufffd".join([first, *[other[6:] for other in others]])
     return data
 
 

@@ -1,0 +1,466 @@
+"""One container's monitor: it creates the container, serves it, and tells how it ended.
+
+    creating ─▶ created ─▶ running ⇄ paused ─▶ exited ─▶ (delete) end
+        │           └─ failed, delete, or nobody connected any more ─▶ undone, end
+        └─ failed ─▶ undone, end
+
+Order at the exit: reap → drain stdio → flush the log → exit.json → tell every connection → the clients'
+end of output → wait for `delete`, for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sampan.errors import ProtocolError
+from sampan.linux.channel import Channel, Message
+from sampan.linux.process import boot_id, start_time
+from sampan.monitor import records
+from sampan.monitor.children import Children, exit_code
+from sampan.monitor.connections import Connection, Server
+from sampan.monitor.execs import Execs
+from sampan.monitor.log import Log
+from sampan.monitor.loop import IN, Loop
+from sampan.monitor.messages import VERSION, Arguments, AttachOptions, ExecOptions, kind_of
+from sampan.monitor.records import ExitRecord, MonitorRecord
+from sampan.monitor.runtime import Cgroup, Container, Plan, Process, Runtime
+from sampan.monitor.spawner import describe_crash
+from sampan.monitor.stdio import Stdio
+from sampan.runtime.failure import RuntimeFailure
+from sampan.wire.jsonlog import format_time
+
+Handler = Callable[["Connection", Message, list[int]], None]
+
+
+class Monitor:
+    def __init__(self, arguments: Arguments, runtime: Runtime) -> None:
+        self.phase = "creating"
+        self.loop = Loop(self._on_error)
+        self._arguments = arguments
+        self._runtime = runtime
+        self._connections: list[Connection] = []
+        self._streams: set[Stdio] = set()  # that still have clients, or may get some
+        self._config: dict[str, Any] = {}
+        self._container: Container | None = None
+        self._record: MonitorRecord | None = None
+        self._exit: ExitRecord | None = None
+        self._status = 0  # waitpid's, of init
+        self._finished_at = ""
+        self._oom_fd = -1
+        self._oom_kills = 0
+        self._oom_killed = False
+        self._log: Log | None = None
+        self._stdio: Stdio | None = None
+        self._server: Server | None = None
+        self._deleted = False
+        self._directory = os.open(arguments.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._children = Children(self.loop, self._on_child)
+        self._execs = Execs(self.loop, self._spawn_exec, self._announce, self._adopt)
+        self._handlers: dict[str, Handler] = {
+            "attach": self._attach,
+            "start": lambda connection, _message, _fds: self._start(connection),
+            "exec": self._exec,
+            "kill": self._answering(self._kill),
+            "pause": self._answering(self._pause),
+            "resume": self._answering(self._resume),
+            "resize": self._answering(self._resize),
+            "update": self._answering(self._update),
+            "state": self._state,
+            "delete": lambda connection, _message, _fds: self._delete(connection),
+        }
+
+    def run(self, channel: Channel, namespaces: list[int]) -> None:
+        """Create the container and serve it to its end. Takes the descriptors over."""
+        control = self._connect(channel)
+        try:
+            created = self._create(control, namespaces)
+        finally:
+            for fd in namespaces:
+                os.close(fd)
+        if created:
+            self.loop.run()
+        self._children.close()
+
+    # -- create and start --------------------------------------------------------------------
+
+    def _create(self, control: Connection, namespaces: list[int]) -> bool:
+        """False when it failed, and everything is undone."""
+        try:
+            self._config = self._read_config()
+            self._server = Server(self.loop, self._directory, self._connect)
+            self._write_record(init_pid=0)
+            self._stdio = self._make_stdio()
+            container = self._make_container(dict(zip(self._arguments.namespaces, namespaces)))
+        except (RuntimeFailure, OSError, ValueError) as error:
+            failure = RuntimeFailure.during("error preparing the monitor", error, init=False)
+            self._fail(control, failure)
+            return False
+        self._container = container
+        self.phase = "created"
+        self._children.held = True  # the runtime waits for init by itself until it runs
+        message = {"type": "created", "pid": container.pid, "warnings": list(container.warnings)}
+        self._write_record(init_pid=container.pid)
+        assert self._record is not None
+        message["start_time"] = self._record.init_start_time
+        control.send(message, (container.pidfd,))
+        return True
+
+    def _read_config(self) -> dict[str, Any]:
+        path = os.path.join(self._arguments.directory, records.CONFIG)
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            config = json.load(file)
+        if not isinstance(config, dict):
+            raise ValueError(f"expected an object in {path}")
+        return config
+
+    def _write_record(self, *, init_pid: int, started_at: str = "") -> None:
+        linux = self._config.get("linux") or {}
+        path = str(linux.get("cgroupsPath") or "")
+        self._record = MonitorRecord(
+            version=VERSION,
+            pid=os.getpid(),
+            start_time=start_time(os.getpid()),
+            boot_id=boot_id(),
+            container_id=self._arguments.id,
+            cgroup=path if not path or path.startswith("/") else "/" + path,
+            init_pid=init_pid,
+            init_start_time=start_time(init_pid) if init_pid else 0,
+            started_at=started_at,
+        )
+        records.write_record(self._arguments.directory, self._record)
+
+    def _make_stdio(self) -> Stdio:
+        options = self._arguments.log
+        if options.driver == "json-file":
+            self._log = Log(options.path, max_size=options.max_size, max_file=options.max_file)
+        stdio = Stdio(
+            self.loop,
+            terminal=self._arguments.terminal,
+            open_stdin=self._arguments.open_stdin,
+            stdin_once=self._arguments.stdin_once,
+            log=self._log,
+            on_detached=lambda: self._announce({"type": "detached"}),
+        )
+        self._adopt(stdio)
+        return stdio
+
+    def _make_container(self, namespaces: dict[str, int]) -> Container:
+        assert self._stdio is not None
+        plan = Plan(
+            self._config,
+            self._stdio.child,
+            self._arguments.terminal,
+            self._arguments.console_size,
+            self._arguments.seccomp,
+            self._arguments.root,
+            namespaces,
+        )
+        return self._runtime.create(plan)
+
+    def _start(self, connection: Connection) -> None:
+        container, stdio = self._container, self._stdio
+        if self.phase != "created" or container is None or stdio is None:
+            text = f"expected start of a created container, it is {self.phase}"
+            self._refuse(connection, text, {"type": "start"})
+            return
+        # Before the command can have an OOM kill that nobody counts.
+        self._watch_oom(container.cgroup)
+        try:
+            container.start()
+        except RuntimeFailure as failure:
+            self._fail(connection, failure)
+            return
+        started_at = format_time(time.time_ns())
+        self.phase = "running"
+        stdio.started(container.console)
+        self._write_record(init_pid=container.pid, started_at=started_at)
+        connection.send({"type": "started", "started_at": started_at})
+        self._children.held = False
+        self._children.reap()
+
+    def _fail(self, connection: Connection, failure: RuntimeFailure) -> None:
+        """After the runtime has undone its part. Ours goes before the message, so that all is clean
+        when the daemon reads it."""
+        self.phase = "failed"
+        self._forget_container()
+        if self._stdio is not None:
+            self._stdio.abandon()
+        connection.send({**failure.to_message(), "type": "failed"})
+        self._end()
+
+    def _abort(self) -> None:
+        if self._container is not None:
+            self._container.abort()
+        self.phase = "failed"
+        self._forget_container()
+        if self._stdio is not None:
+            self._stdio.abandon()
+        self._end()
+
+    def _forget_container(self) -> None:
+        self._container = None
+        self._forget_oom()
+        if self._log is not None:
+            self._log.close()
+        self._remove_files()
+
+    # -- what the daemon wants ---------------------------------------------------------------
+
+    def _connect(self, channel: Channel) -> Connection:
+        connection = Connection(self.loop, channel, self._on_message, self._on_closed)
+        self._connections.append(connection)
+        return connection
+
+    def _on_closed(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+        if not self._connections and self.phase == "created":
+            self._abort()  # who was to start it is gone
+
+    def _on_message(self, connection: Connection, message: Message, fds: list[int]) -> None:
+        try:
+            handler = self._handlers[kind_of(message)]
+            handler(connection, message, fds)
+        except (ProtocolError, OSError, ValueError) as error:
+            self._refuse(connection, str(error), message)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _refuse(self, connection: Connection, text: str, message: Message) -> None:
+        if isinstance(message.get("request"), int):
+            answer: Message = {"type": "reply", "request": message["request"], "error": text}
+        else:
+            answer = {"type": "error", "message": text, "about": message.get("type")}
+            answer["exec_id"] = message.get("exec_id")
+        connection.send(answer)
+
+    def _answering(self, action: Callable[[Message], Message | None]) -> Handler:
+        """`action`'s failure, or what it returns, is the reply to the request."""
+
+        def handler(connection: Connection, message: Message, _fds: list[int]) -> None:
+            reply: Message = {"type": "reply", "request": message["request"]}
+            try:
+                reply |= action(message) or {}
+            except OSError as error:
+                reply |= {"error": error.strerror or str(error), "errno": error.errno or 0}
+            except ValueError as error:
+                reply |= {"error": str(error), "errno": 0}
+            connection.send(reply)
+
+        return handler
+
+    def _alive(self) -> Container:
+        if self._container is None or self.phase not in ("created", "running", "paused"):
+            raise ProcessLookupError(3, f"container {self._arguments.id} is not running")
+        return self._container
+
+    def _cgroup(self) -> Cgroup:
+        cgroup = self._alive().cgroup
+        if cgroup is None:
+            raise OSError(95, f"container {self._arguments.id} has no cgroup")
+        return cgroup
+
+    def _attach(self, _connection: Connection, message: Message, fds: list[int]) -> None:
+        if len(fds) != 1 or self._stdio is None:
+            raise ProtocolError(f"attach: expected one client, got {len(fds)}")
+        exec_id = message.get("exec_id")
+        stdio = self._execs.get(exec_id).stdio if exec_id else self._stdio
+        stdio.attach(fds.pop(), AttachOptions.from_message(message))
+
+    def _exec(self, connection: Connection, message: Message, fds: list[int]) -> None:
+        options = ExecOptions.from_message(message)
+        if len(fds) > 1:
+            raise ProtocolError(f"exec: expected at most one client, got {len(fds)}")
+        connection.send(self._execs.start(options, fds.pop() if fds else None))
+        self._children.reap()
+
+    def _spawn_exec(self, plan: Plan) -> Process:
+        if self._container is None or self.phase not in ("running", "paused"):
+            text = f"Container {self._arguments.id} is not running"
+            raise RuntimeFailure(text, step="exec")
+        return self._runtime.execute(self._container, self._config, plan)
+
+    def _kill(self, message: Message) -> None:
+        number = message["signal"]
+        if message.get("exec_id"):
+            self._runtime.signal(self._execs.get(message["exec_id"]).process.pidfd, number)
+        elif message.get("all"):
+            self._cgroup().kill(number)
+        else:
+            self._runtime.signal(self._alive().pidfd, number)
+
+    def _pause(self, _message: Message) -> None:
+        self._cgroup().freeze()
+        self.phase = "paused"
+
+    def _resume(self, _message: Message) -> None:
+        self._cgroup().thaw()
+        self.phase = "running"
+
+    def _resize(self, message: Message) -> None:
+        size = (message["rows"], message["columns"])
+        if message.get("exec_id"):
+            self._execs.get(message["exec_id"]).stdio.resize(size)
+            return
+        self._alive()
+        if self._stdio is not None:
+            self._stdio.resize(size)
+
+    def _update(self, message: Message) -> Message:
+        return {"warnings": self._cgroup().apply(message["resources"])}
+
+    def _state(self, connection: Connection, message: Message, _fds: list[int]) -> None:
+        record, container = self._record, self._container
+        state: Message = {"phase": self.phase, "version": VERSION, "execs": self._execs.states()}
+        if record is not None:
+            state |= {"pid": record.init_pid, "start_time": record.init_start_time}
+            state["started_at"] = record.started_at
+        if self._exit is not None:
+            state["exit"] = self._exit_message()
+        fds = (container.pidfd,) if container is not None else ()
+        connection.send({"type": "reply", "request": message["request"], "state": state}, fds)
+
+    def _announce(self, message: Message) -> None:
+        for connection in list(self._connections):
+            connection.send(message)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _on_child(self, pid: int, status: int) -> None:
+        if self._execs.reaped(pid, status):
+            return
+        if self._container is not None and pid == self._container.pid:
+            self._on_exit(self._container, status)
+
+    def _on_exit(self, container: Container, status: int) -> None:
+        assert self._stdio is not None
+        self.phase = "exited"
+        self._finished_at = format_time(time.time_ns())
+        self._status = status
+        self._container = None
+        os.close(container.pidfd)
+        if container.cgroup is not None:
+            self._note_oom(container.cgroup)
+            self._forget_oom()
+            # Without a pid namespace of its own the container's other processes live on.
+            self._quietly(lambda cgroup: cgroup.kill(signal.SIGKILL), container.cgroup)
+        self._stdio.drain(lambda: self._on_drained(container.cgroup))
+
+    def _on_drained(self, cgroup: Cgroup | None) -> None:
+        assert self._record is not None
+        assert self._stdio is not None
+        if self._log is not None:
+            self._log.close()
+        if cgroup is not None:
+            self._children.reap()
+            self._quietly(lambda group: group.remove(), cgroup)
+        signal_number = os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else 0
+        self._exit = ExitRecord(
+            exit_code=exit_code(self._status),
+            signal=signal_number,
+            oom_killed=self._oom_killed,
+            finished_at=self._finished_at,
+            container_id=self._arguments.id,
+            pid=self._record.init_pid,
+            started_at=self._record.started_at,
+            log_dropped=self._log.dropped if self._log is not None else 0,
+        )
+        try:
+            records.write_record(self._arguments.directory, self._exit)
+        except OSError as error:
+            self._on_error(error)  # whoever is connected is told all the same
+        self._announce(self._exit_message())
+        self._stdio.finish()
+
+    def _exit_message(self) -> Message:
+        assert self._exit is not None
+        return {"type": "exit", **records.as_message(self._exit)}
+
+    def _delete(self, connection: Connection) -> None:
+        if self.phase == "created":
+            self._abort()
+        elif self._exit is None:
+            text = f"expected delete after the exit, it is {self.phase}"
+            self._refuse(connection, text, {"type": "delete"})
+        else:
+            self._remove_files()
+            self._end()
+
+    def _remove_files(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        try:
+            os.unlink(records.MONITOR, dir_fd=self._directory)
+        except FileNotFoundError:
+            pass
+
+    def _end(self) -> None:
+        """Connections are closed; clients that still take the end of their output are waited for."""
+        self._deleted = True
+        for connection in list(self._connections):
+            connection.close()
+        self._check_end()
+
+    def _adopt(self, stdio: Stdio) -> None:
+        self._streams.add(stdio)
+        stdio.on_idle = self._check_end
+
+    def _check_end(self) -> None:
+        self._streams = {each for each in self._streams if each.clients or not each.finished}
+        if self._deleted and not any(stdio.clients for stdio in self._streams):
+            self.loop.stop()
+
+    # -- out of memory -----------------------------------------------------------------------
+
+    def _watch_oom(self, cgroup: Cgroup | None) -> None:
+        if cgroup is None:
+            return
+        try:
+            self._oom_kills = cgroup.oom_kills()
+            fd = cgroup.oom_events_fd()
+        except OSError as error:
+            self._on_error(error)
+            return
+        if fd is not None:
+            self._oom_fd = fd
+            self.loop.watch(fd, IN, lambda _events: self._on_oom(cgroup))
+
+    def _on_oom(self, cgroup: Cgroup) -> None:
+        try:
+            os.read(self._oom_fd, 4096)
+        except BlockingIOError:
+            pass
+        self._note_oom(cgroup)
+
+    def _note_oom(self, cgroup: Cgroup) -> None:
+        try:
+            kills = cgroup.oom_kills()
+        except OSError:
+            return
+        if kills > self._oom_kills:
+            self._oom_kills = kills
+            self._oom_killed = True
+            self._announce({"type": "oom"})
+
+    def _forget_oom(self) -> None:
+        if self._oom_fd >= 0:
+            self.loop.forget(self._oom_fd)
+            os.close(self._oom_fd)
+            self._oom_fd = -1
+
+    # -- ourselves ---------------------------------------------------------------------------
+
+    def _quietly(self, action: Callable[[Cgroup], None], cgroup: Cgroup) -> None:
+        try:
+            action(cgroup)
+        except OSError as error:
+            self._on_error(error)
+
+    def _on_error(self, error: Exception) -> None:
+        text = f"{format_time(time.time_ns())}\n{describe_crash(error)}"
+        records.append_error(self._arguments.directory, text)
