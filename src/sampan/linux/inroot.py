@@ -68,11 +68,33 @@ def make_directory(kernel: Kernel, root_fd: int, path: str, *, mode: int = 0o755
     Raises NotADirectoryError when something else is there.
     """
     flags = os.O_PATH | os.O_DIRECTORY
-    try:
-        return open_in_root(kernel, root_fd, path, flags)
-    except FileNotFoundError:
-        pass
+    folder, _, name = path.rstrip("/").rpartition("/")
+    for attempt in range(2):
+        try:
+            return open_in_root(kernel, root_fd, path, flags)
+        except FileNotFoundError:
+            # Mostly only the last component is missing; if it is not as simple, walk.
+            if (
+                attempt
+                or name in ("", ".", "..")
+                or not _make_last(kernel, root_fd, folder, name, mode)
+            ):
+                break
     return _walk(kernel, root_fd, path, mode)
+
+
+def _make_last(kernel: Kernel, root_fd: int, folder: str, name: str, mode: int) -> bool:
+    try:
+        parent = open_in_root(kernel, root_fd, folder, os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        kernel.mkdirat(parent, name, mode)
+    except FileExistsError:
+        return False  # a link to what is missing
+    finally:
+        kernel.close(parent)
+    return True
 
 
 def make_file(kernel: Kernel, root_fd: int, path: str, *, mode: int = 0o755) -> int:

@@ -208,7 +208,9 @@ class LinuxKernel:
     def openat2(
         self, dirfd: int, path: Path, flags: int, *, mode: int = 0, resolve: int = 0
     ) -> int:
-        how = struct.pack("=QQQ", unsigned(flags | os.O_CLOEXEC), unsigned(mode), unsigned(resolve))
+        # Negative when one of them is; struct refuses what is too large.
+        unsigned(flags | mode | resolve)
+        how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
         return check(self._openat2(dirfd, path, how, len(how)), path)
 
     def read(self, fd: int, size: int) -> bytes:
@@ -400,5 +402,5 @@ class LinuxKernel:
 
 
 def _string_array(items: list[str]) -> ctypes.Array[ctypes.c_char_p]:
-    encoded = [CString.from_param(item).value for item in items]
+    encoded = [CString.from_param(item) for item in items]
     return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)

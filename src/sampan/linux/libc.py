@@ -51,14 +51,15 @@ def unsigned(value: int, bits: int = 64) -> int:
 
 class Int:
     @classmethod
-    def from_param(cls, value: Any) -> ctypes.c_int:
-        return ctypes.c_int(_checked(value, -(1 << 31), (1 << 31) - 1))
+    def from_param(cls, value: Any) -> int:
+        # ctypes passes a plain integer as a C int; what it would cut off is refused here.
+        return _checked(value, -(1 << 31), (1 << 31) - 1)
 
 
 class UInt:
     @classmethod
-    def from_param(cls, value: Any) -> ctypes.c_uint:
-        return ctypes.c_uint(_checked(value, 0, (1 << 32) - 1))
+    def from_param(cls, value: Any) -> int:
+        return _checked(value, 0, (1 << 32) - 1)
 
 
 class ULong:
@@ -71,13 +72,13 @@ class CString:
     """A path or a word; None is a null pointer."""
 
     @classmethod
-    def from_param(cls, value: Any) -> ctypes.c_char_p:
+    def from_param(cls, value: Any) -> bytes | None:
         if value is None:
-            return ctypes.c_char_p(None)
+            return None
         data = os.fsencode(value)
         if b"\0" in data:
             raise ValueError("embedded null byte")
-        return ctypes.c_char_p(data)
+        return data
 
 
 Pointer = ctypes.c_void_p

@@ -5,16 +5,27 @@ Out of scope: making and limiting it (`linux/cgroup`).
 
 from __future__ import annotations
 
-import os
 import posixpath
 from dataclasses import dataclass
 
 from sampan.linux import constants as c
-from sampan.linux import inroot
 from sampan.linux.kernel import Kernel
+from sampan.runtime import sync
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.mounts import attach, clone_tree, make_file_system, open_place
 from sampan.runtime.options import MountOptions
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitCgroup(Operation):
+    """The parent makes and limits it meanwhile."""
+
+    def describe(self) -> str:
+        return "error waiting for the cgroup"
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        if context.channel is not None:
+            sync.expect_alive(context.channel, sync.LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +83,20 @@ class SplitCgroupMount(Operation):
         attributes = self.options.attr_set
         writable = attributes & ~c.MOUNT_ATTR_RDONLY
         place = open_place(kernel, context, self.destination, folder=True)
-        tmpfs = make_file_system(kernel, "tmpfs", "tmpfs", ("mode=755",), writable)
+        tmpfs = make_file_system(kernel, "tmpfs", "cgroup", ("mode=755",), writable)
         attach(kernel, tmpfs, place)
         kernel.close(place)
         for mountpoint, path, controllers in self._hierarchies(context):
             name = posixpath.basename(mountpoint)
             kernel.mkdirat(tmpfs, name, 0o755)
             tree = clone_tree(kernel, c.AT_FDCWD, mountpoint + path)
-            kernel.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=attributes)
-            folder = inroot.open_in_root(kernel, tmpfs, name, os.O_PATH)
-            attach(kernel, tree, folder)
-            kernel.close(folder)
+            # By name: nobody else has seen this tmpfs yet.
+            kernel.move_mount(tree, "", tmpfs, name, c.MOVE_MOUNT_F_EMPTY_PATH)
             kernel.close(tree)
             for controller in sorted(controllers - {name}):
                 if not controller.startswith("name="):
                     kernel.symlinkat(name, tmpfs, controller)
-        if attributes & c.MOUNT_ATTR_RDONLY:
-            kernel.mount_setattr(tmpfs, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_RDONLY)
+        kernel.mount_setattr(tmpfs, "", c.AT_EMPTY_PATH | c.AT_RECURSIVE, attr_set=attributes)
         kernel.close(tmpfs)
 
     @staticmethod

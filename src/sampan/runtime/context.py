@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Context:
     cgroup: Cgroup | None = None
+    channel: Channel | None = None  # init's end
     namespaces: dict[str, int] = field(default_factory=dict)  # kind → descriptor to join
     root_fd: int = -1  # the container's root folder, a detached mount until `AttachRoot`
     proc_fd: int = -1  # a procfs of the container's that nobody else can reach yet

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.linux import capabilities
-from sampan.linux.cgroup import Cgroup, detect
+from sampan.linux.cgroup import Cgroup, Hierarchies, detect
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime import plan, sync
@@ -75,6 +75,7 @@ class _Plan:
     command: Command
     warnings: list[str]
     cgroup_path: str | None
+    hierarchies: Hierarchies
 
 
 def create(kernel: Kernel, request: Request) -> Created:
@@ -101,10 +102,12 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         kernel, made.namespaces, request.namespaces, context.own_fds
     )
     if made.cgroup_path is not None:
-        context.cgroup = Cgroup.create(made.cgroup_path, request.hierarchies)
+        context.cgroup = Cgroup(made.cgroup_path, made.hierarchies)
         undo.add("remove the cgroup", context.cgroup.remove)
+        context.cgroup.begin()
     _prepare(kernel, made.operations, context)
     ours, theirs = Channel.pair()
+    context.channel = theirs
     undo.add("close the channel", ours.close)
     init = Init(
         channel=theirs,
@@ -132,8 +135,7 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
     held = capabilities.held_mask()
     namespaces = parse_namespaces(config, request.namespaces)
     limits, warnings = fit_limits(kernel, parse_limits(process), held=held, nr_open=read_nr_open())
-    bounding = capabilities.mask((process.get("capabilities") or {}).get("bounding") or ()) & held
-    program, flags = seccomp_filter(config, request.seccomp, bounding)
+    program, flags = seccomp_filter(config, request.seccomp)
     command = parse_command(
         process,
         held=held,
@@ -155,7 +157,7 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
         terminal_size=request.console_size,
         with_terminal=request.terminal,
     )
-    return _Plan(namespaces, operations, command, warnings, cgroup_path or None)
+    return _Plan(namespaces, operations, command, warnings, cgroup_path or None, hierarchies)
 
 
 def _prepare(kernel: Kernel, operations: list[Operation], context: Context) -> None:
@@ -196,9 +198,11 @@ def _set_up_from_outside(
     warnings = write_oom_score(kernel, pid, (config.get("process") or {}).get("oomScoreAdj"))
     if context.cgroup is not None:
         try:
+            context.cgroup.finish()
             warnings += context.cgroup.apply(linux.get("resources") or {})
         except (OSError, ValueError) as error:
             raise RuntimeFailure.during("error setting cgroup limits", error, init=False) from None
+    sync.tell(channel, sync.LIMITED)
     return warnings
 
 

@@ -101,8 +101,7 @@ def _make_command(
     if process.get("rlimits") is None:
         process["rlimits"] = (target.config.get("process") or {}).get("rlimits")
     limits, warnings = fit_limits(kernel, parse_limits(process), held=held, nr_open=read_nr_open())
-    bounding = capabilities.mask((process.get("capabilities") or {}).get("bounding") or ()) & held
-    program, flags = seccomp_filter(target.config, seccomp, bounding)
+    program, flags = seccomp_filter(target.config, seccomp)
     command = parse_command(
         process,
         held=held,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from sampan.linux import capabilities
 from sampan.linux import constants as c
+from sampan.linux.seccomp import compile_profile
 
 _FLAGS = {
     "SECCOMP_FILTER_FLAG_LOG": c.SECCOMP_FILTER_FLAG_LOG,
@@ -16,11 +16,9 @@ _FLAGS = {
 }
 
 
-def seccomp_filter(
-    config: dict[str, Any], given: bytes | None, bounding: int
-) -> tuple[bytes | None, int]:
+def seccomp_filter(config: dict[str, Any], given: bytes | None) -> tuple[bytes | None, int]:
     """`(program, flags)` for seccomp(2); no program when the configuration has no profile."""
-    profile = config.get("linux", {}).get("seccomp")
+    profile = (config.get("linux") or {}).get("seccomp")
     if not profile:
         return given, 0
     flags = 0
@@ -29,8 +27,5 @@ def seccomp_filter(
             raise ValueError(f"seccomp flag {name!r} is not supported")
         flags |= _FLAGS[name]
     if given is None:
-        from sampan.linux.seccomp import compile_profile
-
-        names = capabilities.names(bounding)
-        given = compile_profile(profile, arch=platform.machine(), capabilities=names)
+        given = compile_profile(profile, arch=platform.machine())
     return given, flags

@@ -121,7 +121,6 @@ def _needed_descriptors(init: Init) -> list[int]:
 
 def _await_mapping(kernel: Kernel, channel: Channel) -> None:
     """Until the parent has written the maps, every id here is the overflow one."""
-    if sync.expect(channel, sync.MAPPED) is None:
-        raise RuntimeFailure("the parent is gone", step="wait for the id maps")
+    sync.expect_alive(channel, sync.MAPPED)
     kernel.setresgid(0, 0, 0)
     kernel.setresuid(0, 0, 0)

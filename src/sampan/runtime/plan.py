@@ -24,6 +24,8 @@ from sampan.runtime.namespaces import Namespaces
 from sampan.runtime.options import MountOptions, parse_options, parse_propagation
 from sampan.spec.mount import Mount
 
+_CGROUP_TYPES = ("cgroup", "cgroup2")
+
 
 @dataclass(frozen=True, slots=True)
 class MakeWorkingDirectory(Operation):
@@ -63,14 +65,13 @@ def build(
     base = 0 if root_propagation == c.MS_SHARED else root_propagation or c.MS_SLAVE
     bare_dev = _has_own_dev(config)
     return [
-        *_plan_namespaces(own, early_cgroup=unified),
+        *_plan_namespaces(own),
         *_plan_settings(config),
         _plan_root(config, root, base),
-        *_plan_mounts(config, base, unified=unified),
+        *_plan_mounts(config, base),
         *(_plan_devices(config) if not bare_dev else []),
         *([terminal.MakeConsole(terminal_size)] if with_terminal else []),
-        # On v1 the device cgroup must not judge init's own mknod, so it enters only now.
-        *(_plan_cgroup(own) if not unified else []),
+        *_plan_cgroup(config, own, unified=unified),
         MakeWorkingDirectory((config.get("process") or {}).get("cwd") or "/"),
         *_plan_covers(config),
         SealInterpreter(),
@@ -79,24 +80,30 @@ def build(
     ]
 
 
-def _plan_namespaces(own: Namespaces, *, early_cgroup: bool) -> list[Operation]:
+def _plan_namespaces(own: Namespaces) -> list[Operation]:
     plan: list[Operation] = [
         namespaces.JoinNamespace(kind) for kind in own.joined if kind not in ("pid", "cgroup")
     ]
-    if early_cgroup:
-        plan += _plan_cgroup(own, entered=True)
     plan.append(rootfs.PrivateMounts())
     if "network" in own.new:
         plan.append(namespaces.LoopbackUp())
     return plan
 
 
-def _plan_cgroup(own: Namespaces, *, entered: bool = False) -> list[Operation]:
-    plan: list[Operation] = [] if entered else [cgroups.EnterCgroup()]
+def _plan_cgroup(config: dict[str, Any], own: Namespaces, *, unified: bool) -> list[Operation]:
+    """Late: the parent needs time to make it, and a v1 device cgroup would judge init's own mknod."""
+    plan: list[Operation] = [cgroups.AwaitCgroup()]
+    if not unified:
+        plan.append(cgroups.EnterCgroup())  # with v2, init was born in it
     if "cgroup" in own.new:
         plan.append(cgroups.NewCgroupNamespace())
     elif "cgroup" in own.joined:
         plan.append(namespaces.JoinNamespace("cgroup"))
+    make = cgroups.UnifiedCgroupMount if unified else cgroups.SplitCgroupMount
+    for entry in config.get("mounts") or []:
+        if entry.get("type") in _CGROUP_TYPES:
+            options = parse_options(entry.get("options") or ())
+            plan.append(make(_destination(entry), options))
     return plan
 
 
@@ -142,25 +149,21 @@ def _destination(entry: dict[str, Any]) -> str:
     return destination
 
 
-def _plan_mounts(config: dict[str, Any], base: int, *, unified: bool) -> list[Operation]:
+def _plan_mounts(config: dict[str, Any], base: int) -> list[Operation]:
     plan: list[Operation] = []
-    closing: list[Operation] = []
     for entry in config.get("mounts") or []:
         destination, kind = _destination(entry), entry.get("type") or "bind"
         options = parse_options(entry.get("options") or ())
         source = entry.get("source") or ""
-        if kind == "cgroup":
-            make = cgroups.UnifiedCgroupMount if unified else cgroups.SplitCgroupMount
-            plan.append(make(destination, options))
-        elif kind == "bind" or options.bind:
+        if kind in _CGROUP_TYPES:
+            continue
+        if kind == "bind" or options.bind:
             if options.data:
                 raise ValueError(f"unknown option of a bind mount: {options.data[0]}")
             plan.append(mounts.BindMount(os.path.abspath(source), destination, options, base))
         else:
             plan.append(mounts.FileSystemMount(kind, source, destination, options))
-            if options.read_only:
-                closing.append(mounts.ReadOnlyMount(destination))
-    return plan + closing
+    return plan
 
 
 def _has_own_dev(config: dict[str, Any]) -> bool:
@@ -181,7 +184,11 @@ def _plan_devices(config: dict[str, Any]) -> list[Operation]:
 
 def _plan_covers(config: dict[str, Any]) -> list[Operation]:
     linux = config.get("linux", {})
-    plan: list[Operation] = []
+    plan: list[Operation] = [
+        mounts.ReadOnlyMount(operation.destination)
+        for operation in _plan_mounts(config, 0)
+        if isinstance(operation, mounts.FileSystemMount) and operation.options.read_only
+    ]
     if linux.get("readonlyPaths"):
         plan.append(masks.ReadOnlyPaths(tuple(linux["readonlyPaths"])))
     if linux.get("maskedPaths"):

@@ -3,13 +3,15 @@
     parent                                        init
       │ ── clone3 ──────────────────────────────▶ │
       │ ── mapped ──────────────────────────────▶ │  only with a user namespace: its ids are in force
-      │    limits the cgroup                      │  mounts, pivots, takes its identity, finds the command
+      │    makes and limits the cgroup            │  makes its root, mounts, devices
+      │ ── limited ─────────────────────────────▶ │
+      │                                           │  enters the cgroup, pivots, takes its identity,
+      │                                           │  finds the command
       │ ◀─────────────── ready [+ terminal] ────  │  or failed
       │ ── start ───────────────────────────────▶ │
       │ ◀─────────────── EOF (execve) ──────────  │  or failed
 
-An exec'd process is the same, without `start`: `go` comes when it is in its cgroup, `ready` is left
-out where it has no terminal, and EOF says that execve was done.
+An exec'd process is the same with only `start`, and `ready` only where it has a terminal.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from sampan.linux.channel import Channel
 from sampan.runtime.failure import RuntimeFailure
 
 MAPPED = "mapped"
+LIMITED = "limited"
 READY = "ready"
 START = "start"
 FAILED = "failed"
@@ -46,6 +49,12 @@ def expect(channel: Channel, word: str) -> list[int] | None:
     if message.get("is") == word:
         return fds
     raise _unexpected(message, word)
+
+
+def expect_alive(channel: Channel, word: str) -> None:
+    """Like `expect`, for init, which cannot do without its parent."""
+    if expect(channel, word) is None:
+        raise RuntimeFailure("the parent is gone", step=f"wait for {word!r}")
 
 
 def expect_end(channel: Channel) -> None:

@@ -42,7 +42,8 @@ class Cgroup:
         """
         cgroup = cls(path, hierarchies)
         try:
-            cgroup._group.create()
+            cgroup.begin()
+            cgroup.finish()
         except BaseException:
             try:
                 cgroup.remove()
@@ -50,6 +51,17 @@ class Cgroup:
                 pass
             raise
         return cgroup
+
+    def begin(self) -> None:
+        """The first half of `create`: what `clone_fd` needs. When it fails, `remove` is the caller's.
+
+        The other half can then be done while a child that was born here is under way.
+        """
+        self._group.begin()
+
+    def finish(self) -> None:
+        """The second half of `create`. When it fails, `remove` is the caller's."""
+        self._group.finish()
 
     def exists(self) -> bool:
         return self._group.exists()

@@ -33,9 +33,16 @@ class GroupV1:
     def folder(self, controller: str) -> str | None:
         return self._by_controller.get(controller)
 
-    def create(self) -> None:
+    def begin(self) -> None:
+        if self._unified is not None:
+            mountpoint = next(m for m, folder in self._folders.items() if folder == self._unified)
+            self._parents += make_folders(mountpoint, self._unified)
+
+    def finish(self) -> None:
         cpuset = self._by_controller.get("cpuset")
         for mountpoint, folder in self._folders.items():
+            if folder == self._unified:
+                continue
             self._parents += make_folders(mountpoint, folder)
             if folder == cpuset:
                 _fill_cpuset(mountpoint, folder)

@@ -38,12 +38,15 @@ class GroupV2:
     def folder(self, controller: str) -> str | None:
         return self._folder
 
-    def create(self) -> None:
+    def begin(self) -> None:
         parent = os.path.dirname(self._folder)
         # Folders first, then the controllers: making them again is harmless should a parent vanish.
         self._parents = make_folders(self._mountpoint, self._folder)
         _delegate(self._mountpoint, parent)
         self._fresh = True
+
+    def finish(self) -> None:
+        """`begin` has made all of it."""
 
     def apply(self, resources: Resources) -> list[str]:
         warnings = []
