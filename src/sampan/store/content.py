@@ -124,8 +124,8 @@ class Ingest:
         self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_size = 0
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._committed = False
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._open = True
         self.size = 0
 
     async def __aenter__(self) -> Ingest:
@@ -148,13 +148,20 @@ class Ingest:
             await in_thread(self._write_pieces, pieces)
 
     async def finish(self) -> Blob:
-        """What has been written, still uncommitted: its digest and size."""
+        """Everything is written: its digest and size. Costs no descriptor until it is committed."""
         await self.flush()
+        self._close()
         return Blob(Digest(PREFIX + self._hash.hexdigest()), self.size)
 
-    def reopen(self) -> int:
-        """A descriptor for reading what has been written, the caller's."""
-        return os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+    @property
+    def open(self) -> bool:
+        """Neither committed nor aborted."""
+        return self._open
+
+    def read(self, limit: int) -> bytes:
+        """The beginning of what has been flushed, at most `limit` bytes."""
+        with open(self._path, "rb") as file:
+            return file.read(limit)
 
     async def commit(self, *, expected: Digest | None = None, size: int | None = None) -> Blob:
         """Make it a blob. Raises InvalidParameter when it is not `expected` or not of `size` bytes."""
@@ -166,17 +173,21 @@ class Ingest:
         self._lease.hold("blob", blob.digest)
         if not self._content.is_whole(blob):
             await in_thread(self._settle, self._content.path(blob.digest))
-            self._committed = True
+            self._open = False
         self.abort()
         return blob
 
     def abort(self) -> None:
         """Remove what was not committed; harmless after a commit."""
+        self._close()
+        if self._open:
+            self._open = False
+            os.unlink(self._path)
+
+    def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            if not self._committed:
-                os.unlink(self._path)
 
     def _write_pieces(self, pieces: list[bytes]) -> None:
         data = memoryview(b"".join(pieces) if len(pieces) > 1 else pieces[0])
@@ -185,8 +196,12 @@ class Ingest:
             data = data[os.write(self._fd, data) :]
 
     def _settle(self, destination: str) -> None:
-        os.fsync(self._fd)
-        os.fchmod(self._fd, 0o444)
+        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+            os.fchmod(fd, 0o444)
+        finally:
+            os.close(fd)
         os.rename(self._path, destination)
         sync_directory(os.path.dirname(destination))
 

@@ -8,6 +8,7 @@ and digests (`docker.io/library/x@sha256:…`). Texts of errors are Docker's. Re
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sampan.errors import NotFound
@@ -154,11 +155,11 @@ class Images:
         self._metadata.execute("DELETE FROM images WHERE id = ?", image_id)
         self._configs.pop(image_id, None)
 
-    def history(self, image: Image) -> list[HistoryEntry]:
+    def history(self, image: Image) -> Sequence[HistoryEntry]:
         """Newest first, as `docker history` has it."""
         sizes = [self._layer_size(chain) for chain in image.chain]
         position = 0
-        entries: list[HistoryEntry] = []
+        entries = []
         for step in image.config.history:
             size = 0
             if not step.empty_layer:
@@ -174,7 +175,9 @@ class Images:
 
     def _image(self, image_id: str, manifest: str, size: int, tagged: str) -> Image:
         raw, config = self._config(image_id)
-        names = self._metadata.texts("SELECT name FROM names WHERE image = ? ORDER BY name", image_id)
+        names = self._metadata.texts(
+            "SELECT name FROM names WHERE image = ? ORDER BY name", image_id
+        )
         return Image(
             id=Digest(image_id),
             config=config,
@@ -201,7 +204,7 @@ class Images:
         found = self._metadata.texts(sql, f"sha256:{prefix}")
         return found[0] if len(found) == 1 else None
 
-    def _size(self, chain: list[Digest]) -> int:
+    def _size(self, chain: Sequence[Digest]) -> int:
         return sum(self._layer_size(layer) for layer in chain)
 
     def _layer_size(self, chain: Digest) -> int:

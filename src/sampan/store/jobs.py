@@ -90,7 +90,9 @@ async def run(spawn: Spawn, role: str, args: dict[str, Any], fds: list[int]) -> 
 
 
 async def _readable(fd: int) -> None:
-    await _ready(fd, asyncio.get_running_loop().add_reader, asyncio.get_running_loop().remove_reader)
+    await _ready(
+        fd, asyncio.get_running_loop().add_reader, asyncio.get_running_loop().remove_reader
+    )
 
 
 async def _ready(fd: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:

@@ -99,7 +99,9 @@ class Metadata:
 
     def _migrate(self, number: int) -> None:
         # One script, one transaction: executescript() itself would commit before it begins.
-        script = f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT"
+        script = (
+            f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT"
+        )
         self._db.executescript(script)
 
     def close(self) -> None:
@@ -119,9 +121,12 @@ class Metadata:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:  # SQLite may have rolled back by itself, on a full disk
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # SQLite may have done it by itself, on a full disk
+            self._db.execute("ROLLBACK")
 
     def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
         return self._db.execute(sql, values)

@@ -17,6 +17,7 @@ import os
 from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any
 
+from sampan.errors import SampanError
 from sampan.store import builtin, image_remove, import_rootfs, load
 from sampan.store.content import Content
 from sampan.store.garbage import Collected, Collector
@@ -62,9 +63,13 @@ class Store:
         for image_id in self._collector.sweep():
             log.error("image %s has lost a layer and is forgotten", image_id)
             self.images.forget(image_id)
+        self.volumes.sweep()
         self._collector.collect()
         self.trash.start()
-        await builtin.install(self)
+        try:
+            await builtin.install(self)
+        except (OSError, SampanError) as error:  # a daemon without it is still a daemon
+            log.error("the built-in image was not made: %s", error)
 
     async def close(self) -> None:
         await self.trash.close()

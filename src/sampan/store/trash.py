@@ -21,6 +21,7 @@ class Trash:
         self._path = path
         self._spawn = spawn
         self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         os.makedirs(path, 0o700, exist_ok=True)
 
@@ -34,13 +35,14 @@ class Trash:
 
     async def empty(self) -> None:
         """Delete everything that is in the trash now. Raises OSError, SampanError."""
-        if not os.listdir(self._path):
-            return
-        fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            await jobs.run(self._spawn, "remove", {}, [fd])
-        finally:
-            os.close(fd)
+        async with self._lock:
+            if not os.listdir(self._path):
+                return
+            fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                await jobs.run(self._spawn, "remove", {}, [fd])
+            finally:
+                os.close(fd)
 
     def start(self) -> None:
         """Begin to empty the trash by itself, whenever something is thrown into it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -28,6 +28,18 @@ class Unpacked(NamedTuple):
     entries: int
 
 
+class Source(NamedTuple):
+    """A layer to be made from a stored blob."""
+
+    open: Callable[[], int]  # a new descriptor of the blob
+    diff: Digest
+    chain: Digest
+    parent: Digest | None
+
+
+Progress = Callable[[Source, int], None]  # how many bytes of the blob are done
+
+
 class Unpacker:
     def __init__(self, snapshots: Snapshots, spawn: jobs.Spawn) -> None:
         self._snapshots = snapshots
@@ -39,35 +51,48 @@ class Unpacker:
         """The worker that fills `stage` from `source_fd`, a file or the reading end of a pipe."""
         return StageJob(self._spawn, source_fd, stage)
 
-    async def layer(
-        self,
-        source_fd: int,
-        *,
-        diff: Digest,
-        parent: Digest | None,
-        chain: Digest,
-        lease: Lease,
-        progress: Callable[[int], None] | None = None,
+    async def stack(
+        self, sources: Sequence[Source], lease: Lease, progress: Progress | None = None
     ) -> None:
-        """Make the layer `chain` unless it is there. Two callers at once unpack it once.
+        """Make the layers of an image that are not there yet, bottom first; several at a time.
 
-        `progress` is told how many bytes of the source are done. Raises InvalidParameter when the tar is
-        bad or is not `diff`, OSError; nothing is left then.
+        Two callers at once unpack a layer once. Raises InvalidParameter when a tar is bad or is not the
+        DiffID it should be, OSError; of the layer that failed nothing is left.
         """
-        lease.hold("layer", chain)
-        with self._lock(chain) as lock:
-            async with lock, self._slots:
-                if self._snapshots.has_layer(chain):
-                    return
-                with self.stage() as stage:
-                    unpacked = await self._unpack(source_fd, stage, progress)
-                    if unpacked.diff_id != diff:
-                        raise InvalidParameter(
-                            f'invalid diffID for layer: expected "{diff}", got "{unpacked.diff_id}"'
+        ready: asyncio.Future[None] | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for source in sources:
+                    lease.hold("layer", source.chain)
+                    below, ready = ready, asyncio.get_running_loop().create_future()
+                    group.create_task(self._layer(source, below, ready, progress))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _layer(
+        self,
+        source: Source,
+        below: asyncio.Future[None] | None,
+        ready: asyncio.Future[None],
+        progress: Progress | None,
+    ) -> None:
+        """One layer of a stack: `below` is done when the layer under it is there."""
+        with self._lock(source.chain) as lock:
+            async with lock:
+                if not self._snapshots.has_layer(source.chain):
+                    with self.stage() as stage:
+                        async with self._slots:
+                            unpacked = await self._unpack(source, stage, progress)
+                        if below is not None:
+                            await below
+                        self._snapshots.commit(
+                            stage,
+                            chain=source.chain,
+                            diff=source.diff,
+                            parent=source.parent,
+                            size=unpacked.size,
                         )
-                    self._snapshots.commit(
-                        stage, chain=chain, diff=diff, parent=parent, size=unpacked.size
-                    )
+                ready.set_result(None)
 
     @contextmanager
     def stage(self) -> Iterator[str]:
@@ -78,20 +103,27 @@ class Unpacker:
         finally:
             self._snapshots.discard(stage)
 
-    async def _unpack(
-        self, source_fd: int, stage: str, progress: Callable[[int], None] | None
-    ) -> Unpacked:
-        async with self.job(source_fd, stage) as job:
-            result = asyncio.ensure_future(job.result())
-            try:
-                while not result.done():
-                    await asyncio.wait([result], timeout=PROGRESS_INTERVAL)
-                    if progress is not None:
-                        # The worker has the same open file, so this is where it is reading.
-                        progress(os.lseek(source_fd, 0, os.SEEK_CUR))
-                return result.result()
-            finally:
-                result.cancel()
+    async def _unpack(self, source: Source, stage: str, progress: Progress | None) -> Unpacked:
+        fd = source.open()
+        try:
+            async with self.job(fd, stage) as job:
+                result = asyncio.ensure_future(job.result())
+                try:
+                    while not result.done():
+                        await asyncio.wait([result], timeout=PROGRESS_INTERVAL)
+                        if progress is not None:
+                            # The worker has the same open file, so this is where it is reading.
+                            progress(source, os.lseek(fd, 0, os.SEEK_CUR))
+                    unpacked = result.result()
+                finally:
+                    result.cancel()
+        finally:
+            os.close(fd)
+        if unpacked.diff_id != source.diff:
+            raise InvalidParameter(
+                f'invalid diffID for layer: expected "{source.diff}", got "{unpacked.diff_id}"'
+            )
+        return unpacked
 
     @contextmanager
     def _lock(self, chain: str) -> Iterator[asyncio.Lock]:
@@ -107,7 +139,9 @@ class StageJob:
     """`async with` around the time the worker lives; `result()` is its answer."""
 
     def __init__(self, spawn: jobs.Spawn, source_fd: int, stage: str) -> None:
-        self._folder = os.open(os.path.join(stage, "fs"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder = os.open(
+            os.path.join(stage, "fs"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )
         args = {"reserve": FREE_RESERVE}
         self._job = jobs.Job(spawn, "unpack", args, [source_fd, self._folder])
 

@@ -1,0 +1,164 @@
+"""The files of an archive that is being loaded, taken in one after another as the stream brings them.
+
+Small files stay in memory, large ones go to an ingest, hashed on the way. Links are names that mean other
+names of the same archive (old `docker save` wrote a layer once and linked to it); nothing is ever
+looked up in a file system. Bounded: the number of files, the memory of the small ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from sampan.errors import InvalidParameter, ProtocolError
+from sampan.spec.digest import digest_of
+from sampan.store.content import Blob, Content, Ingest
+from sampan.store.leases import Lease
+from sampan.wire import tar
+
+FILE_LIMIT = 20_000
+SMALL = 64 << 10
+SMALL_TOTAL = 16 << 20
+_LINK_LIMIT = 16
+
+
+class _File(NamedTuple):
+    data: bytes | None  # of a small one
+    ingest: Ingest | None  # of a large one
+    blob: Blob
+
+
+class Archive:
+    """Files by normalised name; `commit` and `read` raise InvalidParameter for what is not there."""
+
+    def __init__(self, content: Content, lease: Lease) -> None:
+        self._content = content
+        self._lease = lease
+        self._files: dict[str, _File] = {}
+        self._links: dict[str, str] = {}
+        self._small = 0
+
+    def has(self, name: str) -> bool:
+        return self._resolve(name) is not None
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The content of a document."""
+        file = self._get(name)
+        if file.blob.size > limit:
+            raise InvalidParameter(f"{name[:200]} is larger than {limit} bytes")
+        if file.data is not None:
+            return file.data
+        assert file.ingest is not None
+        return file.ingest.read(limit)
+
+    def blob(self, name: str) -> Blob:
+        return self._get(name).blob
+
+    async def commit(self, name: str) -> Blob:
+        """Make the file a blob of the store."""
+        file = self._get(name)
+        if file.data is not None:
+            return await self._content.put(file.data, self._lease)
+        assert file.ingest is not None
+        if file.ingest.open:
+            await file.ingest.commit(expected=file.blob.digest)
+        return file.blob
+
+    async def take(self, reader: tar.TarReader, chunks: AsyncIterable[bytes]) -> None:
+        """Read the stream to its end. Raises InvalidParameter."""
+        entry: tar.Header | None = None
+        pieces: list[bytes] = []
+        ingest: Ingest | None = None
+        async for chunk in chunks:
+            for event in reader.feed(chunk):
+                if isinstance(event, tar.Header):
+                    entry, pieces, ingest = event, [], None
+                    if entry.type == tar.FILE and entry.size > SMALL:
+                        ingest = self._content.writer(self._lease)
+                        self._add(entry.name, _File(None, ingest, Blob(digest_of(b""), 0)))
+                elif isinstance(event, memoryview):
+                    if ingest is not None:
+                        await ingest.write(bytes(event))
+                    elif entry is not None and entry.type == tar.FILE:
+                        pieces.append(bytes(event))
+                elif entry is not None:
+                    await self._complete(entry, b"".join(pieces), ingest)
+        reader.close()
+
+    async def _complete(self, entry: tar.Header, data: bytes, ingest: Ingest | None) -> None:
+        if ingest is not None:
+            blob = await ingest.finish()
+            self._files[normalise(entry.name)] = _File(None, ingest, blob)
+        elif entry.type == tar.FILE:
+            self._small += len(data)
+            if self._small > SMALL_TOTAL:
+                raise InvalidParameter("the archive holds too many small files")
+            self._add(entry.name, _File(data, None, Blob(digest_of(data), len(data))))
+        elif entry.type in (tar.SYMLINK, tar.LINK):
+            name = normalise(entry.name)
+            self._check_count()
+            folder = name.rpartition("/")[0] if entry.type == tar.SYMLINK else ""
+            target = entry.linkname.decode("utf-8", "surrogateescape")
+            self._links[name] = normalise(f"{folder}/{target}".encode("utf-8", "surrogateescape"))
+
+    def _add(self, name: bytes, file: _File) -> None:
+        self._check_count()
+        key = normalise(name)
+        before = self._files.get(key)
+        if before is not None and before.ingest is not None:
+            before.ingest.abort()
+        self._links.pop(key, None)
+        self._files[key] = file
+
+    def _check_count(self) -> None:
+        if len(self._files) + len(self._links) >= FILE_LIMIT:
+            raise InvalidParameter(f"the archive holds more than {FILE_LIMIT} files")
+
+    def _resolve(self, name: str) -> _File | None:
+        key = normalise(name.encode("utf-8", "surrogateescape"))
+        for _ in range(_LINK_LIMIT):
+            if key not in self._links:
+                return self._files.get(key)
+            key = self._links[key]
+        return None
+
+    def _get(self, name: str) -> _File:
+        file = self._resolve(name)
+        if file is None:
+            shown = name[:200].encode("utf-8", "backslashreplace").decode()
+            raise InvalidParameter(f"invalid archive: {shown} is missing")
+        return file
+
+    def close(self) -> None:
+        """Drop everything that was not committed."""
+        for file in self._files.values():
+            if file.ingest is not None:
+                file.ingest.abort()
+
+
+@asynccontextmanager
+async def read_archive(
+    content: Content, chunks: AsyncIterable[bytes], lease: Lease
+) -> AsyncIterator[Archive]:
+    """The files of a plain tar stream, read to its end. Raises InvalidParameter."""
+    archive = Archive(content, lease)
+    try:
+        try:
+            await archive.take(tar.TarReader(), chunks)
+        except ProtocolError as error:
+            raise InvalidParameter(f"invalid archive: {error}") from None
+        yield archive
+    finally:
+        archive.close()
+
+
+def normalise(name: bytes) -> str:
+    """Without `.`, `..` and empty parts; `..` ends at the top."""
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts).decode("utf-8", "surrogateescape")

@@ -1,0 +1,181 @@
+"""Filling a new volume with what the image has at its mount point. Runs in a worker.
+
+The image is an overlay that is mounted nowhere (`fsmount` gives a descriptor), its path is looked up by the
+kernel inside that root, and the copy goes from descriptor to descriptor. Kept: owners, modes, times, xattrs,
+hard links, devices. Sockets are left out. Nothing here trusts a name of the image.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+
+from sampan.linux import constants as c
+from sampan.linux.inroot import open_in_root
+from sampan.linux.kernel import Kernel
+
+_STRICT = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PIECE = 1 << 24
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+def open_source(kernel: Kernel, lower: list[str], path: str) -> int | None:
+    """The folder `path` of the image made of `lower`, topmost first; None when there is none."""
+    root = _root(kernel, lower)
+    try:
+        return open_in_root(kernel, root, path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
+        return None
+    finally:
+        os.close(root)
+
+
+def _root(kernel: Kernel, lower: list[str]) -> int:
+    if len(lower) == 1:  # overlayfs wants two layers when nothing is writable
+        return os.open(lower[0], _FOLDER)
+    context = kernel.fsopen("overlay")
+    try:
+        for folder in lower:
+            kernel.fsconfig_string(context, "lowerdir+", folder)
+        kernel.fsconfig_flag(context, "ro")
+        kernel.fsconfig_create(context)
+        return kernel.fsmount(context, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return _root_by_mount(kernel, lower)
+    finally:
+        os.close(context)
+
+
+def _root_by_mount(kernel: Kernel, lower: list[str]) -> int:
+    """Before Linux 6.7 there is no `lowerdir+`, and all layers must fit one page of options: so they
+    are named by their descriptors, in a mount namespace of this process's own."""
+    kernel.unshare(c.CLONE_NEWNS)
+    kernel.mount(None, "/", None, c.MS_REC | c.MS_PRIVATE, None)
+    fds = [os.open(folder, _FOLDER) for folder in lower]
+    os.chdir("/proc/self/fd")
+    options = "lowerdir=" + ":".join(map(str, fds))
+    kernel.mount("overlay", lower[0], "overlay", c.MS_RDONLY, options)
+    for fd in fds:
+        os.close(fd)
+    return os.open(lower[0], _FOLDER)
+
+
+def copy_tree(kernel: Kernel, source: int, destination: int) -> None:
+    """Copy everything below `source`, and the folder's own metadata, into the empty `destination`."""
+    Copier(kernel, source, destination).run()
+
+
+class Copier:
+    """Breadth first, one folder open at a time on each side, whatever the depth."""
+
+    def __init__(self, kernel: Kernel, source: int, destination: int) -> None:
+        self._kernel = kernel
+        self._source = source
+        self._destination = destination
+        self._links: dict[tuple[int, int], bytes] = {}  # inode with several names → its first copy
+        self._done: list[bytes] = []
+
+    def run(self) -> None:
+        todo = deque([b""])
+        while todo:
+            folder = todo.popleft()
+            self._done.append(folder)
+            source, destination = (
+                self._open(self._source, folder),
+                self._open(self._destination, folder),
+            )
+            try:
+                todo.extend(self._folder(source, destination, folder))
+            finally:
+                os.close(source)
+                os.close(destination)
+        for folder in reversed(self._done):  # times last, children before their parents
+            source, destination = (
+                self._open(self._source, folder),
+                self._open(self._destination, folder),
+            )
+            try:
+                _copy_metadata(source, destination)
+            finally:
+                os.close(source)
+                os.close(destination)
+
+    def _open(self, root: int, name: bytes) -> int:
+        return self._kernel.openat2(root, name or b".", _FOLDER, resolve=_STRICT)
+
+    def _folder(self, source: int, destination: int, folder: bytes) -> list[bytes]:
+        """Copy what is in one folder; returns the folders found, already made."""
+        inner = []
+        with os.scandir(source) as entries:
+            names = [os.fsencode(entry.name) for entry in entries]
+        for name in names:
+            found = os.stat(name, dir_fd=source, follow_symlinks=False)
+            path = folder + b"/" + name if folder else name
+            if stat.S_ISDIR(found.st_mode):
+                os.mkdir(name, 0o700, dir_fd=destination)
+                inner.append(path)
+            elif found.st_nlink > 1 and (found.st_dev, found.st_ino) in self._links:
+                self._link(self._links[found.st_dev, found.st_ino], destination, name)
+            else:
+                if found.st_nlink > 1:
+                    self._links[found.st_dev, found.st_ino] = path
+                _copy_entry(found, source, destination, name)
+        return inner
+
+    def _link(self, first: bytes, destination: int, name: bytes) -> None:
+        folder, _, leaf = first.rpartition(b"/")
+        above = self._open(self._destination, folder)
+        try:
+            os.link(leaf, name, src_dir_fd=above, dst_dir_fd=destination, follow_symlinks=False)
+        finally:
+            os.close(above)
+
+
+def _copy_entry(found: os.stat_result, source: int, destination: int, name: bytes) -> None:
+    if stat.S_ISREG(found.st_mode):
+        reader = os.open(name, _READ, dir_fd=source)
+        try:
+            writer = os.open(name, _WRITE, 0o600, dir_fd=destination)
+            try:
+                while os.sendfile(writer, reader, None, _PIECE):
+                    pass
+                _copy_metadata(reader, writer)
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+        return
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=destination)
+    elif stat.S_ISSOCK(found.st_mode):
+        return
+    else:
+        os.mknod(name, found.st_mode, found.st_rdev, dir_fd=destination)
+    os.chown(name, found.st_uid, found.st_gid, dir_fd=destination, follow_symlinks=False)
+    times = (found.st_atime_ns, found.st_mtime_ns)
+    os.utime(name, ns=times, dir_fd=destination, follow_symlinks=False)
+
+
+def _copy_metadata(source: int, destination: int) -> None:
+    """Owner, mode, xattrs and times, from descriptor to descriptor."""
+    found = os.fstat(source)
+    os.fchown(destination, found.st_uid, found.st_gid)
+    os.fchmod(destination, stat.S_IMODE(found.st_mode))
+    for name in os.listxattr(source):
+        if name.startswith(("trusted.overlay.", "user.overlay.", "security.selinux")):
+            continue
+        try:
+            os.setxattr(destination, name, os.getxattr(source, name))
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP):
+                raise
+    os.utime(destination, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -1,0 +1,110 @@
+"""Streams of bytes on their way into the store: decompressed, or sent down a pipe, without blocking the loop."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+
+from sampan.errors import InvalidParameter, ProtocolError
+from sampan.store.decompress import MAGIC_SIZE, Decompressor, detect
+from sampan.store.threads import in_thread
+
+GATHER = 1 << 18  # bytes collected before a thread is bothered
+PIPE_SIZE = 1 << 20
+
+
+async def gather(chunks: AsyncIterable[bytes], size: int = GATHER) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of at least `size`, the last one excepted."""
+    pieces: list[bytes] = []
+    length = 0
+    async for chunk in chunks:
+        pieces.append(chunk)
+        length += len(chunk)
+        if length >= size:
+            yield b"".join(pieces)
+            pieces, length = [], 0
+    if pieces:
+        yield b"".join(pieces)
+
+
+async def sniff(chunks: AsyncIterable[bytes]) -> tuple[str, AsyncIterator[bytes]]:
+    """The compression of a stream (`decompress.detect`), and the whole stream again."""
+    iterator = aiter(chunks)
+    head = b""
+    while len(head) < MAGIC_SIZE:
+        try:
+            head += await anext(iterator)
+        except StopAsyncIteration:
+            break
+    return detect(head), _chain(head, iterator)
+
+
+async def _chain(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if head:
+        yield head
+    async for chunk in rest:
+        yield chunk
+
+
+async def decompressed(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The plain bytes of a stream of any compression. Raises InvalidParameter when it is broken."""
+    decompressor = Decompressor()
+    try:
+        async for chunk in gather(chunks):
+            async for piece in _pieces(decompressor.feed(chunk)):
+                yield piece
+        async for piece in _pieces(decompressor.close()):
+            yield piece
+    except ProtocolError as error:
+        raise InvalidParameter(str(error)) from None
+
+
+async def _pieces(iterator: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (piece := await in_thread(next, iterator, None)) is not None:
+        yield piece
+
+
+async def read_blob(fd: int) -> AsyncIterator[bytes]:
+    """The content of an open file, which is closed at the end."""
+    try:
+        while piece := await in_thread(os.read, fd, PIPE_SIZE):
+            yield piece
+    finally:
+        os.close(fd)
+
+
+class PipeWriter:
+    """The writing end of a pipe. After the reader has gone, what is written is dropped."""
+
+    def __init__(self) -> None:
+        self.read_fd, self._fd = os.pipe2(os.O_CLOEXEC)
+        self.broken = False
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        except PermissionError:
+            pass  # over the user's limit; the usual 64 KiB do as well
+
+    async def write(self, data: bytes) -> None:
+        if not self.broken:
+            await in_thread(self._write, data)
+
+    def close_reader(self) -> None:
+        """Ours of the reading end, once the worker has its own."""
+        if self.read_fd >= 0:
+            os.close(self.read_fd)
+            self.read_fd = -1
+
+    def close(self) -> None:
+        self.close_reader()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except BrokenPipeError:
+            self.broken = True

@@ -1,0 +1,209 @@
+"""Roles that run in children of the spawner: `unpack`, `remove`, `usage`, `copy_up`.
+
+Each gets `args` and descriptors, answers once on `fds[0]` and returns:
+
+    unpack    fds: channel, source, folder     {"diff_id", "size", "entries"}
+    remove    fds: channel, trash              {}
+    usage     fds: channel, folder             {"size", "inodes"}
+    copy-up   fds: channel, destination        {"copied"}
+    any       {"error": TEXT, "kind": "input" | "os", "errno": N}
+
+Python inside a foreign root would import the attacker's modules and codecs; so everything is imported here
+at the top, and before entering, the ways to import more are taken away. No exception leaves a role.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import resource
+import select
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from sampan.errors import ProtocolError
+from sampan.linux import constants as c
+from sampan.linux.channel import Channel, Message
+from sampan.linux.kernel import LinuxKernel
+from sampan.linux.libc import Int, Libc, check
+from sampan.store import tree
+from sampan.store.apply import Applier
+from sampan.store.copy_up import copy_tree, open_source
+from sampan.store.decompress import Decompressor
+from sampan.wire.tar import END, Header, TarReader
+
+READ_SIZE = 1 << 20
+MEMORY_LIMIT = 1 << 30  # bytes of address space; xz and zstd windows included
+_DESCRIPTORS = 1024
+
+# What the archive itself causes; everything else is the machine's trouble.
+_INPUT_ERRNOS = frozenset(
+    (
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EINVAL),
+        *(errno.EEXIST, errno.EPERM, errno.EMLINK, errno.ERANGE, errno.E2BIG, errno.EXDEV),
+        *(errno.EOVERFLOW, errno.EILSEQ),
+    )
+)
+
+
+Role = Callable[[dict[str, Any], list[int]], None]
+
+
+class PeerGone(Exception):
+    """The daemon is not there any more, and nobody wants the answer."""
+
+
+def unpack(args: dict[str, Any], fds: list[int]) -> None:
+    """`args`: `reserve`, bytes that must stay free."""
+    _run(fds[0], lambda channel: _unpack(channel, fds[1], fds[2], int(args["reserve"])))
+
+
+def remove(args: dict[str, Any], fds: list[int]) -> None:
+    """Empty a folder; the folder itself stays."""
+    _run(fds[0], lambda channel: _remove(fds[1]))
+
+
+def usage(args: dict[str, Any], fds: list[int]) -> None:
+    _run(fds[0], lambda channel: dict(zip(("size", "inodes"), tree.usage(fds[1]))))
+
+
+def copy_up(args: dict[str, Any], fds: list[int]) -> None:
+    """`args`: `lower`, folders topmost first; `path`, absolute in the image."""
+    _run(fds[0], lambda channel: _copy_up(args["lower"], str(args["path"]), fds[1]))
+
+
+def _run(channel_fd: int, work: Callable[[Channel], Message]) -> None:
+    channel = Channel.adopt(channel_fd)
+    try:
+        answer = work(channel)
+    except PeerGone:
+        return
+    except BaseException as error:  # a traceback would read source files of the foreign root
+        answer = _failure(error)
+    try:
+        channel.send(answer)
+    except OSError:
+        pass  # the daemon died; its successor sweeps
+
+
+def _failure(error: BaseException) -> Message:
+    if isinstance(error, ProtocolError):
+        return {"error": str(error), "kind": "input"}
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+        return {"error": f"{error.strerror}{where}", "kind": "os", "errno": error.errno}
+    if isinstance(error, MemoryError):
+        return {"error": "the archive needs too much memory to unpack", "kind": "input"}
+    return {"error": f"{type(error).__name__}: {error}", "kind": "os", "errno": errno.EIO}
+
+
+def _unpack(channel: Channel, source: int, folder: int, reserve: int) -> Message:
+    kernel = LinuxKernel()
+    syncfs = Libc().function("syncfs", Int)
+    _limit(kernel)
+    _enter(kernel, folder)
+    applier = Applier(kernel, folder, reserve=reserve)
+    digest = hashlib.sha256()
+    try:
+        _apply(channel, source, applier, digest.update)
+        size = tree.usage(folder)[0] if applier.replaced else applier.size
+    except OSError as error:
+        raise _entry_error(error, applier.name) from None
+    check(syncfs(folder))
+    return {"diff_id": f"sha256:{digest.hexdigest()}", "size": size, "entries": applier.entries}
+
+
+def _apply(
+    channel: Channel, source: int, applier: Applier, update: Callable[[bytes], None]
+) -> None:
+    reader, decompressor = TarReader(), Decompressor()
+    poll = select.poll()
+    poll.register(channel.fileno(), 0)  # only whether the other end is closed
+    while data := os.read(source, READ_SIZE):
+        if poll.poll(0):
+            raise PeerGone
+        for plain in decompressor.feed(data):
+            update(plain)
+            _consume(reader, applier, plain)
+    for plain in decompressor.close():
+        update(plain)
+        _consume(reader, applier, plain)
+    reader.close()
+    applier.finish()
+
+
+def _consume(reader: TarReader, applier: Applier, plain: bytes) -> None:
+    for event in reader.feed(plain):
+        if event is END:
+            applier.end()
+        elif isinstance(event, Header):
+            applier.entry(event)
+        elif isinstance(event, memoryview):
+            applier.data(event)
+
+
+def _entry_error(error: OSError, name: bytes) -> Exception:
+    """What the archive caused is its fault, and says at which entry."""
+    if error.errno not in _INPUT_ERRNOS:
+        return error
+    shown = name[:200].decode("utf-8", "backslashreplace")
+    return ProtocolError(f'cannot unpack "{shown}": {os.strerror(error.errno or 0)}')
+
+
+def _limit(kernel: LinuxKernel) -> None:
+    kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    for number, wanted in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, MEMORY_LIMIT),
+        (resource.RLIMIT_NOFILE, _DESCRIPTORS),
+    ):
+        hard = resource.getrlimit(number)[1]
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(number, (limit, limit))
+
+
+def _enter(kernel: LinuxKernel, folder: int) -> None:
+    """Make `folder` the root, and make sure that nothing in it is ever imported."""
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+    kernel.umask(0)
+    kernel.fchdir(folder)
+    kernel.chroot(".")
+    kernel.chdir("/")
+
+
+def _remove(folder: int) -> Message:
+    """Everything is tried; the first failure is reported."""
+    remover = tree.Remover(folder)
+    first: OSError | None = None
+    for name in os.listdir(folder):
+        try:
+            remover.remove(folder, os.fsencode(name))
+        except OSError as error:
+            first = first or error
+    if first is not None:
+        raise first
+    return {}
+
+
+def _copy_up(lower: list[str], path: str, destination: int) -> Message:
+    kernel = LinuxKernel()
+    source = open_source(kernel, lower, path)
+    if source is None:
+        return {"copied": False}
+    kernel.umask(0)
+    copy_tree(kernel, source, destination)
+    check(Libc().function("syncfs", Int)(destination))
+    return {"copied": True}
+
+
+ROLES: dict[str, Role] = {
+    "unpack": unpack,
+    "remove": remove,
+    "usage": usage,
+    "copy-up": copy_up,
+}
