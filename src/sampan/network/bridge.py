@@ -173,7 +173,7 @@ class Bridge:
         cut_wire(self._host.links, endpoint.host_interface, alias)
 
     def _mend(self, live: list[Endpoint]) -> tuple[BridgeFacts, list[str]]:
-        facts = set_up(self._host, self._config)
+        facts = set_up(self._host, self._config, self._facts.guarded)
         return facts, mend_ports(self._host, facts.port, live)
 
     def _sweep(self, live: list[Endpoint]) -> None:

@@ -170,6 +170,11 @@ def used_networks(
     ]
 
 
+def check_fixed_cidr(part: IPv4Network | None, subnet: IPv4Network) -> None:
+    if part is not None and not part.subnet_of(subnet):
+        raise InvalidParameter(f"fixed-cidr {part} is not part of the bridge's subnet {subnet}")
+
+
 def check_overlap(bip: IPv4Interface, addresses: Sequence[Address], *, except_index: int) -> None:
     """A subnet that is another interface's too would take its neighbours away. InvalidParameter."""
     for address in addresses:

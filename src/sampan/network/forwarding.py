@@ -79,6 +79,8 @@ def state_of(switches: Switches, interface: str) -> str | None:
 
 def load_switched(path: str) -> list[str]:
     """What an earlier daemon switched on since the host was started; [] when nothing is known."""
+    if not path:
+        return []
     try:
         with open(path, encoding="utf-8") as file:
             names = json.load(file)

@@ -41,7 +41,7 @@ def mac_of(address: IPv4Address) -> str:
 
 
 class AddressPool:
-    """The addresses of one subnet. `allocation` is the part that `allocate` draws from."""
+    """The addresses of one subnet. `allocation` is the part of it that `allocate` draws from."""
 
     def __init__(
         self,
@@ -52,8 +52,6 @@ class AddressPool:
         label: str = "",
     ) -> None:
         part = allocation or subnet
-        if not part.subnet_of(subnet):
-            raise InvalidParameter(f"fixed-cidr {part} is not part of the subnet {subnet}")
         self.subnet = subnet
         self._label = label
         self._first = int(part.network_address)

@@ -15,6 +15,7 @@ from sampan.linux.nft import NftError
 from sampan.network import firewall, forwarding
 from sampan.network.bridge_device import (
     BridgePlan,
+    check_fixed_cidr,
     check_overlap,
     plan_bridge,
     used_networks,
@@ -72,8 +73,13 @@ class RememberSwitched:
         """A name too many does no harm: what does not forward is not guarded."""
 
 
-def plan_network(host: Host, config: NetworkConfig) -> tuple[BridgePlan, tuple[str, ...]]:
-    """All steps, and which interfaces are guarded, from the host as it is."""
+def plan_network(
+    host: Host, config: NetworkConfig, earlier: Collection[str] = ()
+) -> tuple[BridgePlan, tuple[str, ...]]:
+    """All steps, and which interfaces are guarded, from the host as it is.
+
+    `earlier`: interfaces that this daemon knows it switched on.
+    """
     links, addresses = host.links.links(), host.links.addresses()
     link = next((item for item in links if item.name == config.bridge), None)
     index = link.index if link else 0
@@ -89,9 +95,10 @@ def plan_network(host: Host, config: NetworkConfig) -> tuple[BridgePlan, tuple[s
         ],
         used=used_networks(host.links.routes(), addresses, except_index=index),
     )
-    switch, guarded = _plan_forwarding(
-        host, config, forwarding.uplinks(links, addresses, config.bridge)
-    )
+    check_fixed_cidr(config.fixed_cidr, plan.gateway.network)
+    uplinks = forwarding.uplinks(links, addresses, config.bridge)
+    known = {*earlier, *forwarding.load_switched(config.state_file)}
+    switch, guarded = _plan_forwarding(host, config, uplinks, known)
     rules = firewall.NetworkRules(
         bridge=config.bridge, subnet=plan.gateway.network, masquerade=config.ip_masq
     )
@@ -109,21 +116,20 @@ def plan_network(host: Host, config: NetworkConfig) -> tuple[BridgePlan, tuple[s
 
 
 def _plan_forwarding(
-    host: Host, config: NetworkConfig, uplinks: Sequence[str]
+    host: Host, config: NetworkConfig, uplinks: Sequence[str], earlier: Collection[str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Interfaces to switch on now, and those that are on because of us, now or earlier."""
     if not config.ip_forward or forwarding.forwards_globally(host.switches):
         return [], ()
     states = {name: forwarding.state_of(host.switches, name) for name in uplinks}
     switch = [name for name, state in states.items() if state == forwarding.OFF]
-    earlier = set(forwarding.load_switched(config.state_file)) if config.state_file else set()
     still = [name for name, state in states.items() if state == forwarding.ON and name in earlier]
     return switch, tuple(sorted({*switch, *still}))
 
 
-def set_up(host: Host, config: NetworkConfig) -> BridgeFacts:
+def set_up(host: Host, config: NetworkConfig, earlier: Collection[str] = ()) -> BridgeFacts:
     """Raises SampanError for a configuration that cannot be, OSError for what the kernel refuses."""
-    plan, guarded = plan_network(host, config)
+    plan, guarded = plan_network(host, config, earlier)
     run_plan(plan.steps, host)
     link = host.links.link(config.bridge)
     port = Port(config.bridge, link.index, config.mtu)

@@ -124,7 +124,11 @@ class AdoptVeth:
 
     def execute(self, wiring: Wiring) -> None:
         wiring.host_index, wiring.inside_index = self.pair.host_index, self.pair.inside_index
-        wiring.host.set_link(self.pair.host_index, alias=self.alias)
+        try:
+            wiring.host.set_link(self.pair.host_index, alias=self.alias)
+        except BaseException:
+            self.undo(wiring)
+            raise
 
     def undo(self, wiring: Wiring) -> None:
         remove_pair(wiring.host, self.pair.name)

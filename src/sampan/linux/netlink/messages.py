@@ -154,7 +154,7 @@ def _link_attributes(
 
 
 def _link_info(kind: str, data: bytes = b"") -> bytes:
-    body = encode_string(IFLA_INFO_KIND, kind)
+    body = encode_attribute(IFLA_INFO_KIND, kind.encode())
     if data:
         body += encode_attribute(IFLA_INFO_DATA, data)
     return encode_attribute(IFLA_LINKINFO, body)

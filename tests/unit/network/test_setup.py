@@ -1,0 +1,227 @@
+"""Verifies what is planned for the host: the bridge, its address, the table, and which switches."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+import pytest
+from tests.fakes.links import FakeLinks, FakeNft, FakeSwitches, fake_host
+
+from sampan.errors import Conflict, InvalidParameter
+from sampan.linux.netlink.messages import IFF_UP
+from sampan.network import forwarding
+from sampan.network.config import NetworkConfig
+from sampan.network.endpoint import Endpoint, bridge_alias, link_alias
+from sampan.network.host import Host
+from sampan.network.setup import mend_ports, plan_network, set_up, tear_down
+from sampan.network.wiring import Port
+
+CONFIG = NetworkConfig()
+BIP = IPv4Interface("10.5.0.1/24")
+
+
+def links(host: Host) -> FakeLinks:
+    assert isinstance(host.links, FakeLinks)
+    return host.links
+
+
+def nft(host: Host) -> FakeNft:
+    assert isinstance(host.nft, FakeNft)
+    return host.nft
+
+
+def switches(host: Host) -> dict[str, str]:
+    assert isinstance(host.switches, FakeSwitches)
+    return host.switches.values
+
+
+def add_bridge(host: Host, *, ours: bool, address: str | None = None) -> int:
+    new = links(host)._add("sampan0", "bridge")
+    alias = bridge_alias("sampan0") if ours else ""
+    links(host).table[new.index] = replace(new, alias=alias, flags=IFF_UP)
+    if address:
+        interface = IPv4Interface(address)
+        host.links.add_address(new.index, interface.ip, interface.network.prefixlen)
+    return new.index
+
+
+def describe(host: Host, config: NetworkConfig = CONFIG) -> list[str]:
+    return [step.describe() for step in plan_network(host, config)[0].steps]
+
+
+def test_a_fresh_host() -> None:
+    """Bridge, table, then switches: the guard stands before anything forwards."""
+    host = fake_host()
+    assert describe(host) == [
+        "create bridge sampan0",
+        "give bridge sampan0 the address 172.17.0.1/16",
+        "raise bridge sampan0 with MTU 1500",
+        "write nft table sampan",
+        "forward what comes in by sampan0",
+    ]
+    host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
+    assert describe(host)[-2:] == [
+        "forward what comes in by eth0",
+        "forward what comes in by sampan0",
+    ]
+
+
+def test_done_and_done_again() -> None:
+    """The second time nothing is left to do but to write the table and to look at the switch."""
+    host = fake_host()
+    host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
+    facts = set_up(host, CONFIG)
+    bridge = host.links.link("sampan0")
+    assert (facts.port.index, facts.ours, facts.guarded) == (bridge.index, True, ("eth0",))
+    assert (bridge.alias, bridge.mac, bridge.up) == ("sampan:sampan0", "02:42:ac:11:00:01", True)
+    assert 'iifname { "eth0" } ct state new' in nft(host).tables["sampan"]
+    quiet = {key: value for key, value in switches(host).items() if "ipv6" in key}
+    assert list(quiet.values()) == ["1", "0"]
+    assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "1"
+    before = len(links(host).calls)
+    set_up(host, CONFIG)
+    assert len(links(host).calls) == before
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_every_step_fails_once(failing: int) -> None:
+    """Neither link nor table nor switch is left."""
+    host = fake_host()
+    host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
+    before = (dict(links(host).table), dict(switches(host)))
+    links(host).fail_at = len(links(host).calls) + failing
+    with pytest.raises(OSError, match="injected"):
+        set_up(host, CONFIG)
+    forwards = {key: value for key, value in switches(host).items() if "ipv4" in key}
+    assert links(host).table == before[0]
+    assert forwards == {key: value for key, value in before[1].items() if "ipv4" in key}
+    assert nft(host).tables == {}
+
+
+def test_a_table_or_switch_that_fails() -> None:
+    """The bridge goes again; a table of an earlier daemon stays."""
+    host = fake_host()
+    nft(host).error = OSError(errno.EINVAL, "no nat here")
+    with pytest.raises(OSError, match="no nat here"):
+        set_up(host, CONFIG)
+    assert [link.name for link in host.links.links()] == ["lo", "eth0"]
+    nft(host).error = None
+    del switches(host)["net/ipv4/conf/sampan0/forwarding"]
+    with pytest.raises(OSError, match="No such file"):
+        set_up(host, CONFIG)
+    assert nft(host).tables == {}
+    nft(host).tables["sampan"] = "old"
+    with pytest.raises(OSError, match="No such file"):
+        set_up(host, CONFIG)
+    assert "sampan" in nft(host).tables
+
+
+def test_the_global_switch_or_the_flag_leave_the_uplink_alone() -> None:
+    """`ip_forward` on: nothing to switch and nobody to guard against; `--ip-forward=false`: neither."""
+    for host, config in (
+        (fake_host(**{"net/ipv4/ip_forward": "1"}), CONFIG),
+        (fake_host(), replace(CONFIG, ip_forward=False)),
+    ):
+        host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
+        assert set_up(host, config).guarded == ()
+        assert "guard" not in nft(host).tables["sampan"]
+        assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "0"
+
+
+def test_what_was_switched_is_remembered(tmp_path: Path) -> None:
+    """A daemon that comes back guards what an earlier one switched on, and only that."""
+    config = replace(CONFIG, state_file=str(tmp_path / "run" / "network.json"))
+    host = fake_host()
+    host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
+    assert set_up(host, config).guarded == ("eth0",)
+    assert set_up(host, config).guarded == ("eth0",)
+    assert set_up(host, replace(config, state_file="")).guarded == ()
+    tear_down(host, config, set_up(host, config))
+    assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "0"
+    assert forwarding.load_switched(config.state_file) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1", "7"])
+def test_a_spoilt_state_file(content: str, tmp_path: Path) -> None:
+    """Counts as none."""
+    path = tmp_path / "network.json"
+    path.write_text(content)
+    assert forwarding.load_switched(str(path)) == []
+
+
+def test_an_earlier_bridge_keeps_its_address() -> None:
+    """Containers that run use it; another `bip` replaces it."""
+    host = fake_host()
+    add_bridge(host, ours=True, address="172.19.0.1/16")
+    assert plan_network(host, CONFIG)[0].gateway == IPv4Interface("172.19.0.1/16")
+    set_up(host, replace(CONFIG, bip=BIP))
+    assert [str(x.address) for x in host.links.addresses()] == ["10.5.0.1"]
+
+
+def test_a_bridge_of_the_administrator() -> None:
+    """Used as it is, never removed; another address than `bip` says is an error."""
+    host = fake_host()
+    index = add_bridge(host, ours=False, address="10.5.0.1/24")
+    facts = set_up(host, CONFIG)
+    assert (facts.ours, facts.gateway, facts.port.index) == (False, BIP, index)
+    assert "10.5.0.0/24" in nft(host).tables["sampan"]
+    with pytest.raises(Conflict, match=r"bridge IPv4 \(10.5.0.1/24\) does not match"):
+        set_up(host, replace(CONFIG, bip=IPv4Interface("10.6.0.1/24")))
+    tear_down(host, CONFIG, facts)
+    assert host.links.link("sampan0").alias == ""
+
+
+def test_an_interface_that_is_no_bridge() -> None:
+    """Refused before anything is changed."""
+    host = fake_host()
+    links(host)._add("sampan0", "dummy")
+    with pytest.raises(Conflict, match="sampan0 exists and is not a bridge"):
+        set_up(host, CONFIG)
+    assert links(host).calls == []
+
+
+def test_overlaps() -> None:
+    """Pools avoid routes; a `bip` in the subnet of another interface is refused."""
+    host = fake_host()
+    host.links.add_address(2, IPv4Address("172.17.3.4"), 24)
+    host.links.add_route(IPv4Network("172.18.0.0/15"), gateway=IPv4Address("172.17.3.1"), index=2)
+    assert str(plan_network(host, CONFIG)[0].gateway) == "172.20.0.1/16"
+    with pytest.raises(InvalidParameter, match=r"overlaps 172.17.3.4/24 of another interface"):
+        plan_network(host, replace(CONFIG, bip=IPv4Interface("172.17.0.1/16")))
+
+
+def endpoint(container_id: str, interface: str) -> Endpoint:
+    return Endpoint(
+        network_id="n",
+        endpoint_id="e",
+        container_id=container_id,
+        address="172.17.0.2",
+        prefix=16,
+        gateway="172.17.0.1",
+        mac="02:42:ac:11:00:02",
+        host_interface=interface,
+    )
+
+
+def test_ports_are_mended() -> None:
+    """Ours of ended containers go, live ones are put back, everything else is left alone."""
+    host = fake_host()
+    port = Port("sampan0", 9, 1500)
+    table = {
+        "svlive": link_alias("sampan0", "live"),
+        "svgone": link_alias("sampan0", "gone"),
+        "svready": link_alias("sampan0", "ready"),
+        "svother": link_alias("br-other", "gone"),
+        "veth0": "",
+    }
+    for name, alias in table.items():
+        new = links(host)._add(name, "veth")
+        links(host).table[new.index] = replace(new, alias=alias)
+    assert mend_ports(host, port, [endpoint("live", "svlive")]) == ["svgone"]
+    kept = {link.name: link for link in host.links.links()}
+    assert set(kept) == {"lo", "eth0", "svlive", "svready", "svother", "veth0"}
+    assert (kept["svlive"].master, kept["svlive"].up) == (9, True)
+    assert (kept["veth0"].master, kept["veth0"].up) == (0, False)
