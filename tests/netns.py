@@ -117,8 +117,8 @@ def ping(fd: int, address: str, *, timeout: float = 3.0) -> float | None:
         packet = struct.pack("!BBHHH", ICMP_ECHO, 0, checksum(head), os.getpid() & 0xFFFF, 1)
         begin = time.monotonic()
         with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-            sock.connect((address, 0))
             try:
+                sock.connect((address, 0))
                 sock.send(packet)
                 while (left := begin + timeout - time.monotonic()) > 0:
                     sock.settimeout(left)

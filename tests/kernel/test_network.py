@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,25 +272,42 @@ async def test_every_step_of_plug_fails_once(ready: bool, monkeypatch: pytest.Mo
         await networks.stop(remove=True)
 
 
-async def test_a_cancelled_plug_leaves_nothing() -> None:
-    """Cancelled before, while and after the kernel is at work."""
+@pytest.mark.parametrize("moment", ["queued", "running"])
+async def test_a_cancelled_plug_leaves_nothing(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the kernel was at work already or not: the address is free, no packet passes."""
+    reached, gate = threading.Event(), threading.Event()
+    connect = Bridge._connect
+
+    def held(*arguments: Any) -> None:
+        reached.set()
+        gate.wait(10)
+        connect(*arguments)
+
+    monkeypatch.setattr(Bridge, "_connect", held)
     async with running() as bridge:
-        before = snapshot()
-        for turns in range(6):
-            fd = await bridge.create_namespace()
-            task = asyncio.ensure_future(bridge.plug(os.urandom(32).hex(), fd, "h"))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            os.close(fd)
-        async with container(bridge) as (fd, endpoint):
-            assert endpoint.address == "172.17.0.2" or bridge.endpoints
+        fd = await bridge.create_namespace()
+        if moment == "queued":
+            blocker = bridge._thread.submit(lambda: gate.wait(10))
+        task = asyncio.ensure_future(bridge.plug("e" * 64, fd, "h"))
+        await until(lambda: bool(bridge.endpoints))
+        if moment == "running":
+            await until(reached.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(bridge.endpoints) == 1, "the address is kept until the wire is cut"
+        gate.set()
         await until(lambda: not bridge.endpoints)
-        await bridge.reconcile()
-        links = lambda state: [x for x in state[0] if "ready" not in x[4]]  # noqa: E731
-        wait_for(lambda: links(snapshot()) == links(before))
+        if moment == "queued":
+            assert blocker.result(10)
+            assert not reached.is_set()
+        assert ping(fd, "172.17.0.1", timeout=0.2) is None
+        os.close(fd)
+        async with container(bridge) as (other, endpoint):
+            assert endpoint.address == "172.17.0.2"
+            assert ping(other, "172.17.0.1") is not None
 
 
 async def until(condition: Callable[[], bool]) -> None:
