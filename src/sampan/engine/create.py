@@ -21,6 +21,7 @@ from sampan.engine.records import ContainerRecord, Endpoint, MountPoint, encode
 from sampan.engine.services import Services
 from sampan.engine.steps import Step, run_steps
 from sampan.errors import InvalidParameter, NotFound
+from sampan.spec import platform as platforms
 from sampan.spec.container import ContainerConfig, HostConfig, NetworkingConfig
 from sampan.spec.digest import Digest
 from sampan.store.images import Image
@@ -125,14 +126,14 @@ def _plan(
     return record, warnings
 
 
-def _check_platform(image: Image, platform: str) -> None:
-    """`os[/arch]` as the API's `platform` says it."""
-    system, _, rest = platform.partition("/")
-    architecture = rest.partition("/")[0]
-    if system not in ("", image.config.os) or architecture not in ("", image.config.architecture):
+def _check_platform(image: Image, text: str) -> None:
+    """`--platform`: the image must be for it. Raises InvalidParameter, NotFound."""
+    wanted = platforms.parse(text)
+    found = platforms.Platform(image.config.os, image.config.architecture, image.config.variant)
+    if not wanted.runs(found):
+        name = image.repo_tags[0] if image.repo_tags else image.id
         raise NotFound(
-            f"image with reference {image.repo_tags[0] if image.repo_tags else image.id} was found but "
-            f"does not provide the specified platform ({platform})"
+            f"image with reference {name} was found but does not provide the specified platform ({text})"
         )
 
 

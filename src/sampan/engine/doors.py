@@ -71,6 +71,11 @@ class Bridge(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def gateway(self) -> object:
+        """The address that containers route through."""
+        ...
+
     async def create_namespace(self) -> int: ...
     async def plug(
         self, container_id: str, netns_fd: int, hostname: str, *, mac: str | None = None

@@ -17,10 +17,10 @@ from sampan.errors import Unavailable
 RING = 4096  # dockerd keeps 256; with more, a reader that comes back after a while finds its events
 BACKLOG = 8192  # events of one slow reader, who is cut off beyond it
 
-ACCEPTED = frozenset(
-    ("config", "container", "daemon", "event", "image", "label", "network", "node")
-    + ("plugin", "scope", "secret", "service", "type", "volume")
-)
+_ACCEPTED = """
+    config container daemon event image label network node plugin scope secret service type volume
+"""
+ACCEPTED = frozenset(_ACCEPTED.strip().split(" "))
 # Their actions carry a text after a colon ("exec_start: sh"), so they are matched by their beginning.
 _WITH_TEXT = ("exec_create", "exec_start", "health_status")
 

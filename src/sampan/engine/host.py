@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 from dataclasses import dataclass, field
 
 from sampan.linux import capabilities, process
@@ -19,6 +20,7 @@ class Host:
     kernel: str
     architecture: str  # as `uname -m` says
     operating_system: str
+    os_version: str = ""
     possible: str = "0"  # CPUs
     capabilities: frozenset[str] = frozenset()  # what the daemon holds
     hierarchies: Hierarchies | None = None
@@ -59,7 +61,8 @@ def look_around() -> Host:
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=system.release,
         architecture=system.machine,
-        operating_system=_pretty_name(),
+        operating_system=_os_release("PRETTY_NAME") or "Linux",
+        os_version=_os_release("VERSION_ID"),
         possible=_read("/sys/devices/system/cpu/possible", "0"),
         capabilities=capabilities.held(),
         hierarchies=hierarchies,
@@ -69,16 +72,28 @@ def look_around() -> Host:
 
 def _read(path: str, default: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip() or default
     except FileNotFoundError:
         return default
 
 
-def _pretty_name() -> str:
+def _os_release(wanted: str) -> str:
     """os-release(5)."""
     for line in _read("/etc/os-release", "").splitlines():
         key, _, value = line.partition("=")
-        if key == "PRETTY_NAME":
+        if key == wanted:
             return value.strip("\"'")
-    return "Linux"
+    return ""
+
+
+def raise_own_limits(oom_score: int) -> None:
+    """Of the daemon: descriptors, and its place in the OOM killer's list. What is not allowed is left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(oom_score))
+    except PermissionError:
+        pass  # needs CAP_SYS_RESOURCE, which a daemon in a container may lack

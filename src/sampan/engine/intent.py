@@ -11,15 +11,18 @@ import stat
 
 from sampan.engine import devices, lookup
 from sampan.engine.config import parse_size
+from sampan.engine.paths import Paths
 from sampan.engine.records import ContainerRecord, MountPoint, State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, InvalidParameter, NotImplementedHere, SampanError
+from sampan.linux.atomic import write_file
 from sampan.linux.kernel import Kernel
 from sampan.monitor.messages import LogOptions
 from sampan.spec.container import HostConfig, ThrottleDevice, WeightDevice
 from sampan.spec.mount import Mount
 from sampan.spec.oci import Device, Intent
 from sampan.spec.oci_mounts import bind_mount
+from sampan.spec.programs import init_program
 from sampan.spec.users import User
 
 CGROUP_PARENT = "/sampan"
@@ -201,3 +204,30 @@ def log_options(record: ContainerRecord) -> LogOptions:
         max_size=0 if size == "-1" else parse_size(size),
         max_file=int(options.get("max-file", "1")),
     )
+
+
+def install_init(paths: Paths) -> None:
+    """The small first process of `--init`, made by our own assembler, into the data root."""
+    program = init_program(os.uname().machine)
+    try:
+        with open(paths.init, "rb") as file:
+            if file.read(len(program) + 1) == program:
+                return
+    except FileNotFoundError:
+        pass
+    write_file(paths.init, program, 0o755)
+
+
+def seccomp_default(configured: str) -> str:
+    """The daemon's `seccomp-profile` as text: "" (built in), "unconfined", or a file's content.
+
+    Raises SampanError."""
+    if configured in ("", "builtin", "default"):
+        return ""
+    if configured == "unconfined":
+        return configured
+    try:
+        with open(configured, encoding="utf-8") as file:
+            return file.read(4 << 20)
+    except (OSError, ValueError) as error:
+        raise SampanError(f"opening seccomp profile ({configured}) failed: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal as signals_
 from collections.abc import Mapping
 
@@ -13,6 +14,7 @@ from sampan.engine.records import State
 from sampan.engine.services import Services
 from sampan.engine.wait import Waiter
 from sampan.errors import Conflict, InvalidParameter, SampanError, Unavailable
+from sampan.monitor.client import RequestFailed
 
 DEADLINE = 10.0  # seconds between SIGKILL and the exit
 
@@ -72,7 +74,12 @@ async def send(
         if _ends(actor, number):
             # Not durable: the exit that follows writes it down.
             actor.save(transitions.stopped_by_hand(actor.record), durable=False)
-        await monitor.kill(number)
+        try:
+            await monitor.kill(number)
+        except RequestFailed as error:
+            if error.errno == errno.ESRCH:  # it has ended, and its exit is on the way
+                raise Conflict(f"Container {actor.record.id} is not running") from None
+            raise
         said = {**attributes_of(actor.record), "signal": str(number), **(details or {})}
         services.events.emit("container", "kill", actor.record.id, said)
         if actor.record.state is State.PAUSED and _ends(actor, number):

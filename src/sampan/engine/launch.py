@@ -117,9 +117,7 @@ class WriteFiles(Step[Launch]):
             json.dump(build_config(wanted), file, ensure_ascii=False)
         if record.host_config.network_mode.startswith("container:"):
             return  # the other container's files are this one's too
-        etc.write_in_place(record.hostname_path, etc.hostname_file(record.config))
-        etc.write_in_place(record.resolv_conf_path, _resolv_conf(services, record))
-        etc.write_in_place(record.hosts_path, _hosts(record, Endpoint()))
+        etc.write_all(services, record)
 
 
 class Fork(Step[Launch]):
@@ -172,7 +170,7 @@ class Plug(Step[Launch]):
         )
         endpoint = network_use.from_network(plugged)
         launch.endpoints[settings.BRIDGE] = endpoint
-        etc.write_in_place(record.hosts_path, _hosts(record, endpoint))
+        etc.write_hosts(services, record, address=endpoint.address)
         network_use.tell(services, record.id, settings.BRIDGE, endpoint.network_id, "connect")
 
     async def undo(self, launch: Launch) -> None:
@@ -250,25 +248,3 @@ def moment_of(value: object) -> int:
         return times.from_text(value) if isinstance(value, str) and value else 0
     except ValueError:
         return 0
-
-
-def _hosts(record: ContainerRecord, endpoint: Endpoint) -> str:
-    shared = record.host_config.network_mode == "host"
-    return etc.hosts_file(
-        record.config,
-        record.host_config,
-        address=endpoint.address,
-        gateway=endpoint.gateway,
-        host_hosts=etc.read_host_file("/etc/hosts") if shared else None,
-    )
-
-
-def _resolv_conf(services: Services, record: ContainerRecord) -> str:
-    host, config = record.host_config, services.config
-    return etc.resolv_conf(
-        etc.host_resolv_conf(),
-        servers=host.dns or config.dns,
-        search=host.dns_search or config.dns_search,
-        options=host.dns_options or config.dns_opts,
-        isolated=host.network_mode != "host",
-    )

@@ -176,10 +176,10 @@ def _ancestor_test(services: Services, wanted: list[str]) -> Test:
         ids.add(image.id)
         if image.top:
             chains.add(image.top)
-    stacks = {image.id: set(image.chain) for image in services.store.images.list()}
-    return lambda record: (
-        record.image_id in ids or not chains.isdisjoint(stacks.get(record.image_id, ()))
-    )
+    for image in services.store.images.list():
+        if not chains.isdisjoint(image.chain):
+            ids.add(image.id)
+    return lambda record: record.image_id in ids
 
 
 def _port_test(exposed: list[str], published: list[str]) -> Test:

@@ -185,10 +185,23 @@ def _sweep(services: Services) -> None:
             shutil.rmtree(os.path.join(services.paths.running, name), ignore_errors=True)
 
 
-async def apply_policies(services: Services) -> None:
+def apply_policies(services: Services) -> None:
     """Once, when everything is settled: `always` and `unless-stopped` start what does not run."""
     for actor in services.containers.actors():
         record = actor.record
         ran = record.state is State.EXITED and record.started_at
         if ran and transitions.wants_restart(record, at_boot=True):
             actor.post(lifecycle.automatic_start(services, actor))
+
+
+async def let_go(services: Services) -> None:
+    """The daemon ends: what runs goes on without it. Jobs that are under way are finished first."""
+    for actor in services.containers.actors():
+        actor.cancel_restart()
+    await asyncio.gather(*(actor.idle() for actor in services.containers.actors()))
+    for actor in services.containers.actors():
+        monitor, actor.monitor = actor.monitor, None
+        if monitor is not None:
+            monitor.close()
+        while actor.pending:
+            actor.pending.pop().close()

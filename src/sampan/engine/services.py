@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ class Services:
     kernel: Kernel
     seccomp_default: str = ""  # "" for the built-in profile, "unconfined", or JSON
     clock: Clock = field(default_factory=Clock)
+
+    def debugging(self) -> bool:
+        """Whether the daemon logs everything; SIGHUP may change it."""
+        return logging.getLogger("sampan").isEnabledFor(logging.DEBUG)
 
     def write_record(self, record: ContainerRecord) -> None:
         """The row of an actor's record."""

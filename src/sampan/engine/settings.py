@@ -13,6 +13,7 @@ from sampan.spec.container import (
     LogConfig,
     NetworkingConfig,
     RestartPolicy,
+    Ulimit,
 )
 
 BRIDGE = "bridge"
@@ -27,6 +28,7 @@ def settle_host_config(host: HostConfig, config: DaemonConfig, *, unified: bool)
     policy = host.restart_policy or RestartPolicy()
     return msgspec.structs.replace(
         host,
+        ulimits=_ulimits(host, config),
         memory_swap=host.memory * 2
         if host.memory > 0 and host.memory_swap == 0
         else host.memory_swap,
@@ -43,6 +45,13 @@ def settle_host_config(host: HostConfig, config: DaemonConfig, *, unified: bool)
         runtime=host.runtime or RUNTIME,
         oom_kill_disable=bool(host.oom_kill_disable),
     )
+
+
+def _ulimits(host: HostConfig, config: DaemonConfig) -> list[Ulimit] | None:
+    """The user's, then those of the daemon's defaults that the user did not name."""
+    named = {limit.name for limit in host.ulimits or []}
+    added = [limit for name, limit in config.default_ulimits.items() if name not in named]
+    return [*(host.ulimits or []), *added] if added else host.ulimits
 
 
 def settle_hostname(

@@ -16,9 +16,8 @@ from sampan.spec.security_options import parse_security_options
 from sampan.spec.validate import check_resources
 
 MILLISECOND = 1_000_000
-LOG_OPTIONS = frozenset(
-    ("max-file", "max-size", "labels", "labels-regex", "env", "env-regex", "tag")
-)
+LOG_OPTIONS = frozenset(("max-file", "max-size", "labels", "env"))
+
 RUNTIMES = ("", "sampan", "runc", "io.containerd.runc.v2")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(/(tcp|udp|sctp))?")
 _LOG_SIZE = re.compile(r"\d{1,15}[kmgKMG]?[bB]?|-1")

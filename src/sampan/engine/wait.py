@@ -17,23 +17,27 @@ class Waiter:
 
     def __init__(self, waiters: set[asyncio.Future[WaitResult]]) -> None:
         self._waiters = waiters
-        self._future: asyncio.Future[WaitResult] = asyncio.get_running_loop().create_future()
-        waiters.add(self._future)
+        self.future: asyncio.Future[WaitResult] = asyncio.get_running_loop().create_future()
+        waiters.add(self.future)
 
     @classmethod
     def done(cls, result: WaitResult) -> Waiter:
         waiter = cls(set())
-        waiter._future.set_result(result)
+        waiter.future.set_result(result)
         return waiter
 
     async def result(self) -> WaitResult:
         """Wait for the condition. May be cancelled; then `close` is needed."""
-        return await self._future
+        return await self.future
+
+    @property
+    def ready(self) -> bool:
+        return self.future.done()
 
     def close(self) -> None:
         """Forget it. Needed when `result` did not return."""
-        self._waiters.discard(self._future)
-        self._future.cancel()
+        self._waiters.discard(self.future)
+        self.future.cancel()
 
 
 def wait_container(services: Services, ref: str, *, condition: str = "not-running") -> Waiter:

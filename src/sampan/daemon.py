@@ -1,0 +1,229 @@
+"""`sampand`: the composition root. Reads the options, launches the spawner, then puts the rooms together.
+
+The spawner is forked before anything heavy is imported, so that what it forks is small and warm; imports of most
+rooms are therefore inside functions. What a step does is its room's affair.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sampan.engine import options
+from sampan.monitor import spawner
+from sampan.monitor.main import run as monitor_role
+from sampan.store.worker import ROLES
+
+if TYPE_CHECKING:
+    from sampan.engine.config import DaemonConfig
+    from sampan.engine.services import Services
+    from sampan.network.networks import Networks
+
+FAILED = 1
+BAD_USAGE = 125
+OOM_SCORE = -500
+
+
+def main() -> int:
+    """The command `sampand`; the exit status."""
+    _isolate()
+    try:
+        arguments = options.parse(sys.argv[1:])
+    except options.UsageError as error:
+        return _fail(f"{error}\nSee 'sampand --help'.", BAD_USAGE)
+    if arguments.help:
+        sys.stdout.write(options.usage())
+        return 0
+    if arguments.version:
+        from sampan.spec.version import VERSION
+
+        sys.stdout.write(f"sampand version {VERSION}\n")
+        return 0
+    if os.geteuid() != 0:
+        return _fail("sampand needs to be started with root privileges", FAILED)
+    process = spawner.launch({"monitor": monitor_role, **ROLES})
+    return _start(arguments, process)
+
+
+def _isolate() -> None:
+    """Nothing of the caller's environment or folder may decide what is imported: run again with `-I`."""
+    if sys.flags.isolated:
+        return
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = (
+        f"import sys; sys.path.append({root!r}); sys.argv[0] = 'sampand'; "
+        "from sampan.daemon import main; sys.exit(main())"
+    )
+    os.execv(sys.executable, [sys.executable, "-I", "-c", code, *sys.argv[1:]])
+
+
+def _fail(text: str, status: int) -> int:
+    sys.stderr.write(f"{text}\n")
+    return status
+
+
+def _start(arguments: options.Arguments, process: spawner.SpawnerProcess) -> int:
+    import asyncio
+
+    from sampan.engine import instance, journal
+    from sampan.engine.config import ConfigError
+    from sampan.engine.paths import Paths
+    from sampan.errors import SampanError
+
+    try:
+        config = _configure(arguments)
+        journal.set_up(config.log_level, debug=config.debug)
+        instance.set_name()
+        paths = Paths(os.path.abspath(config.data_root), os.path.abspath(config.exec_root))
+        paths.make_roots()
+        held = instance.lock(paths.data_root)
+        instance.write_pidfile(config.pidfile)
+        try:
+            with asyncio.Runner() as runner:
+                return runner.run(_run(arguments, config, paths, process))
+        finally:
+            instance.remove_pidfile(config.pidfile)
+            os.close(held)
+    except (ConfigError, SampanError, OSError) as error:
+        return _fail(f"failed to start daemon: {error}", FAILED)
+
+
+def _configure(arguments: options.Arguments) -> DaemonConfig:
+    from sampan.engine import config
+
+    path = arguments.config_file or config.DEFAULT_CONFIG_FILE
+    directives: dict[str, Any] = {}
+    try:
+        directives = config.read_file(path)
+    except FileNotFoundError as error:
+        if arguments.config_file is not None:
+            raise config.ConfigError(
+                f"unable to configure the Docker daemon with file {path}: {error}"
+            ) from None
+    try:
+        return config.merge(arguments.directives, directives)
+    except config.ConfigError as error:
+        if not directives:
+            raise
+        raise config.ConfigError(
+            f"unable to configure the Docker daemon with file {path}: {error}"
+        ) from None
+
+
+async def _run(
+    arguments: options.Arguments, config: DaemonConfig, paths: Any, process: spawner.SpawnerProcess
+) -> int:
+    from sampan.api.server import Listener, make_app
+    from sampan.engine import instance, listen, reconcile
+    from sampan.engine.journal import phase
+    from sampan.monitor.client import Monitors, Spawner
+    from sampan.spec.version import VERSION
+    from sampan.store.store import open_store
+
+    stop = _catch_signals(arguments)
+    sockets = listen.open_sockets(config.hosts, group=config.group, environment=os.environ)
+    spawn = Spawner(process)
+    with phase("open the store"):
+        store = open_store(paths.data_root, spawn.spawn)
+        await store.start()
+    with phase("start networks"):
+        networks = await _start_networks(config)
+    services = _services(config, paths, store, networks, Monitors(spawn))
+    with phase("reconcile"):
+        reconcile.load(services)
+        await reconcile.reconcile(services)
+    listener = Listener(make_app(services, version=VERSION))
+    with phase("listen"):
+        for sock in sockets:
+            await listener.listen(sock)
+    instance.notify(os.environ, "READY=1")
+    reconcile.apply_policies(services)
+    try:
+        await stop.wait()
+    finally:
+        instance.notify(os.environ, "STOPPING=1")
+        await listener.close()
+        await reconcile.let_go(services)
+        await networks.stop()
+        await store.close()
+        spawn.close()
+        listen.remove_paths(config.hosts)
+    return 0
+
+
+def _services(
+    config: DaemonConfig, paths: Any, store: Any, networks: Networks, monitors: Any
+) -> Services:
+    from sampan.engine.clock import Clock
+    from sampan.engine.containers import Containers
+    from sampan.engine.events import Events
+    from sampan.engine.exec import Execs
+    from sampan.engine.host import look_around, raise_own_limits
+    from sampan.engine.intent import install_init, seccomp_default
+    from sampan.engine.services import Services
+    from sampan.linux.kernel import LinuxKernel
+
+    raise_own_limits(OOM_SCORE)
+    install_init(paths)
+    clock = Clock()
+    return Services(
+        config=config,
+        paths=paths,
+        host=look_around(),
+        store=store,
+        networks=networks,
+        monitors=monitors,
+        containers=Containers(),
+        execs=Execs(),
+        events=Events(clock.now),
+        kernel=LinuxKernel(),
+        seccomp_default=seccomp_default(config.seccomp_profile),
+        clock=clock,
+    )
+
+
+async def _start_networks(config: DaemonConfig) -> Networks:
+    from sampan.network.config import DEFAULT_BRIDGE, NetworkConfig, parse_bip, parse_fixed_cidr
+    from sampan.network.networks import Networks
+
+    return await Networks.start(
+        NetworkConfig(
+            bridge=config.bridge or DEFAULT_BRIDGE,
+            bip=parse_bip(config.bip) if config.bip else None,
+            fixed_cidr=parse_fixed_cidr(config.fixed_cidr) if config.fixed_cidr else None,
+            mtu=config.mtu,
+            ip_forward=config.ip_forward,
+            ip_masq=config.ip_masq,
+        )
+    )
+
+
+def _catch_signals(arguments: options.Arguments) -> Any:
+    """SIGTERM and SIGINT end the daemon, containers go on; SIGHUP reads `debug` and `log-level` again."""
+    import asyncio
+    import logging
+    import signal
+
+    from sampan.engine import journal
+    from sampan.engine.config import ConfigError
+
+    stop = asyncio.Event()
+
+    def reload() -> None:
+        try:
+            config = _configure(arguments)
+        except (ConfigError, OSError) as error:
+            logging.getLogger("sampan").error("cannot reload the configuration: %s", error)
+            return
+        journal.set_up(config.log_level, debug=config.debug)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    return stop
+
+
+if __name__ == "__main__":
+    sys.exit(main())
