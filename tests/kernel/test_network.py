@@ -140,8 +140,8 @@ async def test_outside_cannot_reach_in() -> None:
 
 
 async def test_only_the_bridge_is_forwarded(tmp_path: Path) -> None:
-    """The host does not become a router between its other networks, and is one again at the end
-    only where it was; once the administrator makes it one, it is."""
+    """The host does not become a router between its other networks, but for what somebody's own
+    DNAT asks for; once the administrator makes it one, it is; at the end it is what it was."""
     config = replace(CONFIG, state_file=str(tmp_path / "network.json"))
     with outside("wan", "198.51.100.0") as wan, outside("lan", "203.0.113.0") as lan:
         route_to(wan, "203.0.113.0/24")

@@ -29,7 +29,7 @@ class Kernel(Protocol):
     def setns(self, fd: int, flags: int) -> None: ...
 
 
-class NamespaceLost(Exception):
+class NamespaceLost(OSError):
     """The thread could not come back from a namespace; nothing else may run on it."""
 
 
@@ -81,7 +81,7 @@ def visit(kernel: Kernel, fd: int) -> Iterator[None]:
             try:
                 kernel.setns(home, CLONE_NEWNET)
             except OSError as error:
-                raise NamespaceLost(str(error)) from error
+                raise NamespaceLost(error.errno, f"cannot return: {error.strerror}") from error
     finally:
         os.close(home)
 

@@ -84,6 +84,10 @@ class Bridge:
     def endpoints(self) -> list[Endpoint]:
         return list(self._endpoints.values())
 
+    def prepare(self) -> None:
+        """Have namespaces ready for the first containers, a moment later."""
+        self._namespaces.refill_later()
+
     async def create_namespace(self) -> int:
         """A namespace that `plug` finds half done; the caller closes the descriptor."""
         return await self._namespaces.take()
@@ -135,11 +139,11 @@ class Bridge:
         What is plugged in or restored counts as live; `live` adds to it.
         """
         known = {endpoint.endpoint_id: endpoint for endpoint in live} | self._endpoints
-        before = self._facts
-        self._facts, removed = await self._run(lambda: self._mend(list(known.values())))
-        if self._facts.port != before.port:
+        before = self._facts.port
+        removed = await self._run(lambda: self._mend(list(known.values())))
+        if self._facts.port != before:
             self._namespaces.drain()
-        self._namespaces.refill_later()
+        self.prepare()
         return removed
 
     def forget_pair(self, netns_fd: int) -> None:
@@ -172,9 +176,9 @@ class Bridge:
         alias = link_alias(self.name, endpoint.container_id)
         cut_wire(self._host.links, endpoint.host_interface, alias)
 
-    def _mend(self, live: list[Endpoint]) -> tuple[BridgeFacts, list[str]]:
-        facts = set_up(self._host, self._config, self._facts.guarded)
-        return facts, mend_ports(self._host, facts.port, live)
+    def _mend(self, live: list[Endpoint]) -> list[str]:
+        self._facts = set_up(self._host, self._config, self._facts.guarded)
+        return mend_ports(self._host, self._facts.port, live)
 
     def _sweep(self, live: list[Endpoint]) -> None:
         mend_ports(self._host, self._facts.port, live)

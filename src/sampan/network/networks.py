@@ -43,6 +43,9 @@ class Networks:
         except BaseException:
             await networks.stop()
             raise
+        networks._namespaces.refill_later()
+        if networks.default is not None:
+            networks.default.prepare()
         return networks
 
     async def create_namespace(self) -> int:

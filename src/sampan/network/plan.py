@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
+
+log = logging.getLogger(__name__)
 
 ContextT = TypeVar("ContextT", contravariant=True)
 
@@ -28,8 +32,11 @@ def run_plan(steps: Sequence[Step[ContextT]], context: ContextT) -> None:
     done: list[Step[ContextT]] = []
     try:
         for step in steps:
+            begin = time.perf_counter()
             step.execute(context)
             done.append(step)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%s: %.2f ms", step.describe(), (time.perf_counter() - begin) * 1e3)
     except BaseException as error:
         error.add_note(f"while: {step.describe()}")
         for finished in reversed(done):
