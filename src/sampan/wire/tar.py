@@ -315,12 +315,15 @@ def _parse_number(field: bytes, what: str) -> int:
         if not -(1 << 62) < value < 1 << 62:
             raise ProtocolError(f"invalid tar header: {what} is out of range")
         return value
-    digits = _text(field.strip(b" \0"))
+    digits = field.strip(b" \0")
     if not digits:
         return 0
-    if not digits.isdigit() or b"8" in digits or b"9" in digits:
-        raise ProtocolError(f"invalid tar header: {what} is {digits!r}")
-    return int(digits, 8)
+    try:
+        if digits.isdigit():  # int() alone would take "0o7", "1_0" and "-1"
+            return int(digits, 8)
+    except ValueError:
+        pass
+    raise ProtocolError(f"invalid tar header: {what} is {digits!r}")
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
