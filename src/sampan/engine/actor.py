@@ -50,6 +50,8 @@ class Actor:
         self.removals: set[asyncio.Future[WaitResult]] = set()
         self.restart_timer: asyncio.TimerHandle | None = None
         self.restart_delay = 0  # nanoseconds; the last one
+        self.filter: bytes | None = None  # seccomp's, of what runs
+        self.filter_known = False
         self.gone = False
         self.kept = 0  # restarts under way, for which an end is no reason to auto-remove
         self._write = write

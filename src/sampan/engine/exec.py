@@ -19,6 +19,7 @@ from sampan.engine.create import attributes_of
 from sampan.engine.exec_process import build_exec_process
 from sampan.engine.pause import monitor_of
 from sampan.engine.records import ContainerRecord, ExecRecord
+from sampan.engine.seccomp import filter_of
 from sampan.engine.services import Services
 from sampan.engine.streams import ClientStream
 from sampan.errors import Conflict, InvalidParameter, NotFound, SampanError
@@ -223,8 +224,8 @@ async def _start(
     services.execs.put(msgspec.structs.replace(record, started=True, running=True))
     _tell(services, actor.record, record, f"exec_start: {_command(record)}")
     try:
-        process = await asyncio.to_thread(_process, services, actor.record, record)
-        options = _options(actor.record, record, process, client)
+        process, program = await asyncio.to_thread(_process, services, actor, record)
+        options = _options(record, process, program, client)
         answer = await monitor_of(actor).exec(options, client.fd if client else None)
     except Exception as error:
         services.execs.change(record.id, running=False, exit_code=NOT_INVOKED)
@@ -235,9 +236,10 @@ async def _start(
 
 
 def _process(
-    services: Services, container: ContainerRecord, record: ExecRecord
-) -> dict[str, object]:
-    """OCI's `process`. Blocking. Raises InvalidParameter (no such user)."""
+    services: Services, actor: Actor, record: ExecRecord
+) -> tuple[dict[str, object], bytes | None]:
+    """OCI's `process`, and the filter. Blocking. Raises InvalidParameter (no such user)."""
+    container = actor.record
     root = lookup.open_process_root(container.pid)
     try:
         group_add = container.host_config.group_add or []
@@ -245,7 +247,7 @@ def _process(
         user = lookup.resolve(services.kernel, root, wanted, group_add)
     finally:
         os.close(root)
-    return build_exec_process(
+    process = build_exec_process(
         container,
         record,
         user,
@@ -253,12 +255,13 @@ def _process(
         rlimits_held=intent.rlimits_held(services.host.capabilities),
         no_new_privileges=services.config.no_new_privileges,
     )
+    return process, filter_of(services, actor)
 
 
 def _options(
-    container: ContainerRecord,
     record: ExecRecord,
     process: dict[str, object],
+    program: bytes | None,
     client: ClientStream | None,
 ) -> messages.ExecOptions:
     attach = None
@@ -278,6 +281,7 @@ def _options(
         open_stdin=record.attach_stdin,
         console_size=record.console_size,
         attach=attach,
+        seccomp=program,
     )
 
 

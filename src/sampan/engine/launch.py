@@ -20,6 +20,7 @@ from sampan.engine import etc, intent, network_use, settings, times
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Bridge, Message, Monitor
 from sampan.engine.records import ContainerRecord, Endpoint
+from sampan.engine.seccomp import compile_filter
 from sampan.engine.services import Services
 from sampan.engine.steps import Step
 from sampan.errors import NotFound
@@ -44,6 +45,7 @@ class Launch:
     devices: list[Device] = field(default_factory=list)
     namespaces: dict[str, int] = field(default_factory=dict)  # kind → descriptor
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    filter: bytes | None = None  # seccomp's
     monitor: Monitor | None = None
     pid: int = 0
     started_at: int = 0
@@ -111,13 +113,14 @@ class WriteFiles(Step[Launch]):
     async def execute(self, launch: Launch) -> None:
         services, record = launch.services, launch.record
         assert launch.user is not None
-        wanted = intent.build_intent(services, record, launch.user, launch.devices)
+        config = build_config(intent.build_intent(services, record, launch.user, launch.devices))
+        launch.filter = compile_filter(config, services.host.architecture)
         path = os.path.join(services.paths.run(record.id), "config.json")
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-            json.dump(build_config(wanted), file, ensure_ascii=False)
-        if record.host_config.network_mode.startswith("container:"):
-            return  # the other container's files are this one's too
-        etc.write_all(services, record)
+            file.write(json.dumps(config, ensure_ascii=False))
+        # With the network of another container its files are this one's too.
+        if not record.host_config.network_mode.startswith("container:"):
+            etc.write_all(services, record)
 
 
 class Fork(Step[Launch]):
@@ -139,6 +142,7 @@ class Fork(Step[Launch]):
             console_size=(size[0], size[1]) if len(size) == 2 and any(size) else None,
             log=intent.log_options(record),
             title=f"sampan-monitor {record.id[:12]} {record.name}",
+            seccomp=launch.filter,
         )
         fds = [launch.namespaces[kind] for kind in kinds]
         launch.monitor = await launch.services.monitors.launch(arguments, fds)

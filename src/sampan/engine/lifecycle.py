@@ -61,6 +61,7 @@ def _running(services: Services, actor: Actor, launch: Launch, *, automatic: boo
         endpoints=actor.record.endpoints | launch.endpoints,
         automatic=automatic,
     )
+    actor.filter, actor.filter_known = launch.filter, True
     # Without its row a crash leaves a container that reconciliation finds by its run folder and,
     # being auto-removed, need not bring back after a reboot: no fsync on its way.
     actor.save(record, durable=not record.host_config.auto_remove)
