@@ -89,13 +89,12 @@ def processes(folder: str) -> list[int]:
     return pids
 
 
-def remove_tree(folder: str, deadline: float = REMOVE_DEADLINE) -> None:
+def remove_tree(folder: str, until: float) -> None:
     """Remove `folder` and the cgroups that a container made below it.
 
-    The kernel answers EBUSY as long as a killed process is not wholly gone, so this tries for
-    `deadline` seconds before the EBUSY is the caller's.
+    The kernel answers EBUSY as long as a killed process is not wholly gone, so this tries until
+    the monotonic clock shows `until`; then the EBUSY is the caller's.
     """
-    until = time.monotonic() + deadline
     pause = 0.0005
     while not _try_remove(folder):
         if time.monotonic() >= until:

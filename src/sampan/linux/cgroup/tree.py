@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 
 from sampan.linux.cgroup import files
@@ -51,9 +52,10 @@ def _make_parents(mountpoint: str, parent: str) -> list[str]:
 def remove_folders(folders: list[str], parents: list[str]) -> None:
     """Remove all of `folders`, then the empty ones of `parents`; then raise the first failure."""
     failure: OSError | None = None
+    until = time.monotonic() + files.REMOVE_DEADLINE
     for folder in folders:
         try:
-            files.remove_tree(folder)
+            files.remove_tree(folder, until)
         except OSError as error:
             failure = failure or error
     for parent in sorted(parents, key=len, reverse=True):

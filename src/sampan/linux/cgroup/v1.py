@@ -94,7 +94,9 @@ class GroupV1:
     def kill(self, number: int) -> None:
         if number == signal.SIGKILL and self._unified and kill_at_once(self._unified):
             self._thaw_quietly()
-            return
+            # Who may write to the cgroup file systems can leave one hierarchy and stay in the others.
+            if set(self.processes()) <= set(files.processes(self._unified)):
+                return
         frozen = self._freeze_quietly()
         try:
             for pid in self.processes():
