@@ -315,7 +315,7 @@ class FakeEngine:
 
     def list_images(self, services: Services, **options: Any) -> list[Image]:
         self._note("list_images", **options)
-        return list(dict.fromkeys(self.images.values()))
+        return list({image.id: image for image in self.images.values()}.values())
 
     def inspect_image(self, services: Services, ref: str) -> Image:
         if ref not in self.images:
@@ -415,7 +415,12 @@ class FakeEngine:
 
 
 def _mounts(key: str) -> list[Mount]:
-    options = (f"upperdir=/snapshots/{key[:4]}/fs", f"workdir=/snapshots/{key[:4]}/work", "lowerdir=/a", "lowerdir=/b")
+    options = (
+        f"upperdir=/snapshots/{key[:4]}/fs",
+        f"workdir=/snapshots/{key[:4]}/work",
+        "lowerdir=/a",
+        "lowerdir=/b",
+    )
     return [Mount("overlay", "overlay", options)]
 
 
@@ -424,4 +429,8 @@ def _layers(chain: str | None) -> list[Mount]:
 
 
 def _history(image: Image) -> list[HistoryEntry]:
-    return [HistoryEntry(image.id, image.created, "", ("busybox:latest",), image.size, "Imported from -")]
+    return [
+        HistoryEntry(
+            image.id, image.created, "", ("busybox:latest",), image.size, "Imported from -"
+        )
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,8 +111,18 @@ class Call:
         await response.prepare(self.http)
         return response
 
-    async def hijack(self, *, content_type: str) -> ClientStream:
-        return await hijack(self.http, content_type=content_type, headers=self.headers)
+    async def hand_over(
+        self, connect: Callable[[ClientStream], Awaitable[None]], *, multiplexed: bool
+    ) -> web.Response:
+        """Answer the upgrade and give the connection to `connect`."""
+        kind = versions.stream_type(self.version, multiplexed=multiplexed)
+        client = await hijack(self.http, content_type=kind, headers=self.headers)
+        try:
+            await connect(client)
+        except BaseException:
+            client.close()
+            raise
+        return web.Response()  # never sent: the connection is not aiohttp's any more
 
     @contextmanager
     def cancelled_when_gone(self) -> Iterator[None]:

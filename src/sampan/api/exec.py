@@ -6,7 +6,6 @@ from typing import Any
 
 from aiohttp import web
 
-from sampan.api import versions
 from sampan.api.call import Call
 from sampan.api.containers import terminal_size
 from sampan.api.routing import Route
@@ -60,10 +59,7 @@ async def start_exec(call: Call) -> web.StreamResponse:
         await engine.start_exec(call.services, call.name, **options)
         return call.empty(200)
     session = engine.prepare_exec(call.services, call.name, **options)
-    kind = versions.stream_type(call.version, multiplexed=session.multiplexed)
-    client = await call.hijack(content_type=kind)
-    await session.connect(client)
-    return web.Response()  # never sent: the connection is not aiohttp's any more
+    return await call.hand_over(session.connect, multiplexed=session.multiplexed)
 
 
 async def resize_exec(call: Call) -> web.StreamResponse:

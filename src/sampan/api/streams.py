@@ -59,10 +59,7 @@ async def attach_container(call: Call) -> web.StreamResponse:
             detach_keys=query.text("detachKeys") or None,
         ),
     )
-    kind = versions.stream_type(call.version, multiplexed=attachment.multiplexed)
-    client = await call.hijack(content_type=kind)
-    await attachment.connect(client)
-    return web.Response()  # never sent: the connection is not aiohttp's any more
+    return await call.hand_over(attachment.connect, multiplexed=attachment.multiplexed)
 
 
 ROUTES = [

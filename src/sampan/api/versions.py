@@ -49,7 +49,7 @@ def check(version: Version) -> None:
 
 
 class Field(NamedTuple):
-    path: str  # dotted
+    path: str  # dotted; * is every value of a map
     since: int = 0  # minor version; there from it on
     until: int = 0  # there before it; 0: still
     omit_empty: int = 0  # from this minor version on it is left out when empty; 0: never
@@ -68,6 +68,11 @@ _OLD_NETWORK_SETTINGS = (
     "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress",
 )  # fmt: skip
 
+_NETWORKS = (
+    Field("NetworkSettings.Networks.*.DNSNames", since=44),
+    Field("NetworkSettings.Networks.*.GwPriority", since=48),
+)
+
 FIELDS: dict[str, tuple[Field, ...]] = {
     "ContainerInspect": (
         *(Field(f"NetworkSettings.{name}", until=52) for name in _OLD_NETWORK_SETTINGS),
@@ -75,8 +80,13 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("HostConfig.KernelMemory", until=42),
         Field("HostConfig.KernelMemoryTCP", until=42),
         Field("HostConfig.Annotations", since=43),
+        *_NETWORKS,
     ),
-    "ContainerSummary": (Field("HostConfig.Annotations", since=46), Field("Health", since=52)),
+    "ContainerSummary": (
+        Field("HostConfig.Annotations", since=46),
+        Field("Health", since=52),
+        *_NETWORKS,
+    ),
     "ImageInspect": (
         Field("VirtualSize", until=44),
         Field("Container", until=45),
@@ -143,14 +153,15 @@ def fit(kind: str, body: Any, version: Version) -> None:
             _drop(item, path, only_empty)
 
 
-def _drop(body: dict[str, Any], path: tuple[str, ...], only_empty: bool) -> None:
-    holder: Any = body
-    for step in path[:-1]:
-        holder = holder.get(step)
-        if not isinstance(holder, dict):
-            return
-    if path[-1] in holder and not (only_empty and holder[path[-1]]):
-        del holder[path[-1]]
+def _drop(body: Any, path: tuple[str, ...], only_empty: bool) -> None:
+    if not isinstance(body, dict):
+        return
+    step, rest = path[0], path[1:]
+    if rest:
+        for holder in body.values() if step == "*" else (body.get(step),):
+            _drop(holder, rest, only_empty)
+    elif step in body and not (only_empty and body[step]):
+        del body[step]
 
 
 def stream_type(version: Version, *, multiplexed: bool) -> str:

@@ -94,8 +94,8 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 async def eventually(condition: Any) -> None:
-    """Until `condition()` is true; fails after ten seconds."""
-    async with asyncio.timeout(10):
+    """Until `condition()` is true; fails after twenty seconds."""
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -28,8 +28,16 @@ async def test_ping_has_the_headers_that_clients_negotiate_by(api: Api, prefix: 
 @pytest.mark.parametrize(
     ("target", "status", "text"),
     [
-        ("/v1.99/version", 400, "client version 1.99 is too new. Maximum supported API version is 1.55"),
-        ("/v2.0/version", 400, "client version 2.0 is too new. Maximum supported API version is 1.55"),
+        (
+            "/v1.99/version",
+            400,
+            "client version 1.99 is too new. Maximum supported API version is 1.55",
+        ),
+        (
+            "/v2.0/version",
+            400,
+            "client version 2.0 is too new. Maximum supported API version is 1.55",
+        ),
         (
             "/v1.12/version",
             400,
@@ -82,8 +90,14 @@ POST = b"POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: applicatio
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
-        (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
+        (
+            POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            POST + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            400,
+        ),
         (POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
         (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
         (POST + b"Content-Length: 2, 2\r\n\r\n{}", 400),
@@ -273,7 +287,9 @@ async def test_a_chunked_body_that_breaks_later_is_a_400(api: Api) -> None:
 async def test_a_large_json_body_is_refused(api: Api) -> None:
     """More than 4 MiB, announced or not, is a 413."""
     large = b'{"Image":"' + b"x" * (4 << 20) + b'"}'
-    chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(large) + large + b"\r\n0\r\n\r\n"
+    chunked = (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(large) + large + b"\r\n0\r\n\r\n"
+    )
     for data in (POST + b"Content-Length: %d\r\n\r\n" % len(large) + large, chunked):
         answer = await api.raw(data)
         assert (answer.status, answer.message) == (413, "request body too large")
