@@ -20,7 +20,7 @@ _DEADLINE = 5.0
 
 
 def _mounts() -> frozenset[str]:
-    found = set()
+    found: set[str] = set()
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             left, _, right = line.partition(" - ")
@@ -30,17 +30,15 @@ def _mounts() -> frozenset[str]:
     return frozenset(found)
 
 
-def _cgroups() -> frozenset[str]:
-    found = set()
-    for folder, names, _ in os.walk("/sys/fs/cgroup", onerror=None):
-        found.update(f"{folder}/{name}" for name in names if "sampan" in f"{folder}/{name}")
+def _cgroups(scope: str) -> frozenset[str]:
+    found: set[str] = set()
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        found.update(f"{folder}/{name}" for name in names if scope in f"{folder}/{name}")
     return frozenset(found)
 
 
 def _links() -> frozenset[str]:
-    return frozenset(
-        name for name in os.listdir("/sys/class/net") if not _OTHERS_LINKS.match(name)
-    )
+    return frozenset(name for name in os.listdir("/sys/class/net") if not _OTHERS_LINKS.match(name))
 
 
 def _processes() -> frozenset[str]:
@@ -57,7 +55,8 @@ def _processes() -> frozenset[str]:
             name, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :]
             state, parent = rest.split(" ")[:2]
             parents[int(entry)], names[int(entry)] = int(parent), f"{entry} ({name}, {state})"
-    found, pending = set(), [os.getpid()]
+    found: set[str] = set()
+    pending = [os.getpid()]
     while pending:
         above = pending.pop()
         children = [pid for pid, parent in parents.items() if parent == above]
@@ -83,16 +82,19 @@ class Ledger:
     links: frozenset[str]
     processes: frozenset[str]
     descriptors: frozenset[str]
+    scope: str = "sampan"
 
     @classmethod
-    def take(cls) -> Ledger:
-        return cls(_mounts(), _cgroups(), _links(), _processes(), _descriptors())
+    def take(cls, scope: str = "sampan") -> Ledger:
+        """`scope` is what the paths of the cgroups in question contain."""
+        found = (_mounts(), _cgroups(scope), _links(), _processes(), _descriptors())
+        return cls(*found, scope=scope)
 
     def left_over(self) -> list[str]:
         """What is there now and was not then, or the other way round."""
-        now = Ledger.take()
+        now = Ledger.take(self.scope)
         differences = []
-        for field in fields(self):
+        for field in fields(self)[:-1]:
             before, after = getattr(self, field.name), getattr(now, field.name)
             differences += [f"{field.name}: new {item}" for item in sorted(after - before)]
             differences += [f"{field.name}: gone {item}" for item in sorted(before - after)]

@@ -64,7 +64,7 @@ class Box:
     id: str = ""
 
     def config(self, *args: str, **process: Any) -> dict[str, Any]:
-        return make_config(self.id, *args, **process)
+        return make_config(f"{self.id}-{next(_numbers)}", *args, **process)
 
     def root(self) -> tuple[Mount, ...]:
         number = next(_numbers)
@@ -137,9 +137,10 @@ class Capture:
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Box]:
     """A busybox root file system of the test's own, and the host as it was afterwards."""
-    before = Ledger.take()
+    container_id = f"t{os.getpid()}-{next(_numbers)}"
+    before = Ledger.take(container_id)
     lower = Path(make_rootfs(str(tmp_path / "lower")))
-    yield Box(tmp_path, lower, id=f"t{os.getpid()}-{next(_numbers)}")
+    yield Box(tmp_path, lower, id=container_id)
     before.require_same()
 
 

@@ -108,7 +108,8 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     _prepare(kernel, made.operations, context)
     ours, theirs = Channel.pair()
     context.channel = theirs
-    undo.add("close the channel", ours.close)
+    undo.add("close our end", ours.close)
+    undo.add("close the other end", theirs.close)
     init = Init(
         channel=theirs,
         context=context,

@@ -70,7 +70,8 @@ def exec_process(
             kernel, target, dict(process), terminal, seccomp, die_with_parent
         )
         ours, theirs = Channel.pair()
-        undo.add("close the channel", ours.close)
+        undo.add("close our end", ours.close)
+        undo.add("close the other end", theirs.close)
         child = _Child(theirs, target, command, stdio, console_size)
         pid, pidfd = _clone(kernel, child)
         undo.add("kill", lambda: kill_and_reap(kernel, pidfd))

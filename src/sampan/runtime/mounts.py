@@ -157,6 +157,9 @@ class BindMount(Operation):
         if posixpath.normpath(self.destination) == "/proc":
             _require_proc(kernel, tree, self.describe())
         place = open_place(kernel, context, self.destination, folder=folder)
+        if not folder and stat.S_ISDIR(kernel.fstat(place).st_mode):
+            # move_mount says EINVAL; mount(2), runc, and so its clients, know ENOTDIR.
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.destination)
         attach(kernel, tree, place)
         kernel.close(place)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
+from sampan.runtime.undo import kill_and_reap
 
 _MAX_FD = (1 << 32) - 1
 
@@ -34,21 +35,33 @@ def clone_child(
             kernel.close(home)
             raise
     blocked = kernel.block_signals()
-    pid = -1
     try:
         pid, pidfd = kernel.clone3(flags, cgroup=cgroup_fd)
-    finally:
-        if pid != 0:
-            if home >= 0:
-                kernel.setns(home, c.CLONE_NEWPID)
-                kernel.close(home)
-            kernel.restore_signals(blocked)
+    except BaseException:
+        _come_home(kernel, home, blocked)
+        raise
     if pid == 0:
         # A collected socket object would close a number that is ours by now.
         gc.disable()
-        if home >= 0:
-            kernel.close(home)
+        return pid, pidfd
+    try:
+        _come_home(kernel, home, blocked)
+    except BaseException:
+        kill_and_reap(kernel, pidfd)
+        raise
     return pid, pidfd
+
+
+def _come_home(kernel: Kernel, home: int, blocked: set[int]) -> None:
+    """Back to where further children are born, and to the signals of before."""
+    try:
+        if home >= 0:
+            try:
+                kernel.setns(home, c.CLONE_NEWPID)
+            finally:
+                kernel.close(home)
+    finally:
+        kernel.restore_signals(blocked)
 
 
 def keep_only(kernel: Kernel, fds: Iterable[int]) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from sampan.errors import ProtocolError
-from sampan.linux.channel import Channel
+from sampan.linux.channel import Channel, Message
 from sampan.runtime.failure import RuntimeFailure
 
 MAPPED = "mapped"
@@ -30,7 +30,11 @@ FAILED = "failed"
 
 
 def tell(channel: Channel, word: str, fds: tuple[int, ...] = ()) -> None:
-    channel.send({"is": word}, fds)
+    """When the other side is gone nobody hears it; the next `expect` brings what it said last."""
+    try:
+        channel.send({"is": word}, fds)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
 
 
 def tell_failure(channel: Channel, failure: RuntimeFailure) -> None:
@@ -42,7 +46,7 @@ def expect(channel: Channel, word: str) -> list[int] | None:
 
     Raises the other side's RuntimeFailure, or ProtocolError for a word out of turn.
     """
-    received = channel.receive()
+    received = _receive(channel)
     if received is None:
         return None
     message, fds = received
@@ -59,9 +63,17 @@ def expect_alive(channel: Channel, word: str) -> None:
 
 def expect_end(channel: Channel) -> None:
     """Wait until the other side is gone, or has become another program."""
-    received = channel.receive()
+    received = _receive(channel)
     if received is not None:
         raise _unexpected(received[0], "the end")
+
+
+def _receive(channel: Channel) -> tuple[Message, list[int]] | None:
+    try:
+        return channel.receive()
+    except ConnectionResetError:
+        # It went without reading all that we sent, unix(7); what it had sent itself comes after.
+        return channel.receive()
 
 
 def _unexpected(message: dict[str, Any], word: str) -> Exception:
