@@ -32,7 +32,7 @@ def kill_and_reap(kernel: Kernel, pidfd: int) -> None:
     """End a child and forget it; `pidfd` is closed."""
     try:
         kernel.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    wait_exit(kernel, pidfd)
+        wait_exit(kernel, pidfd)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # it has been reaped already
     kernel.close(pidfd)
