@@ -96,11 +96,14 @@ class Archive:
                 raise InvalidParameter("the archive holds too many small files")
             self._add(entry.name, _File(data, None, Blob(digest_of(data), len(data))))
         elif entry.type in (tar.SYMLINK, tar.LINK):
-            name = normalise(entry.name)
-            self._check_count()
-            folder = name.rpartition("/")[0] if entry.type == tar.SYMLINK else ""
-            target = entry.linkname.decode("utf-8", "surrogateescape")
-            self._links[name] = normalise(f"{folder}/{target}".encode("utf-8", "surrogateescape"))
+            self._add_link(entry)
+
+    def _add_link(self, entry: tar.Header) -> None:
+        self._check_count()
+        name, target = normalise(entry.name), entry.linkname
+        if entry.type == tar.SYMLINK and not target.startswith(b"/"):
+            target = entry.name.rpartition(b"/")[0] + b"/" + target
+        self._links[name] = normalise(target)
 
     def _add(self, name: bytes, file: _File) -> None:
         self._check_count()

@@ -33,8 +33,8 @@ class Content:
     def __init__(self, root: str) -> None:
         self._blobs = os.path.join(root, "blobs", "sha256")
         self._ingest = os.path.join(root, "ingest")
-        os.makedirs(self._blobs, 0o700, exist_ok=True)
-        os.makedirs(self._ingest, 0o700, exist_ok=True)
+        for path in (root, os.path.join(root, "blobs"), self._blobs, self._ingest):
+            os.makedirs(path, 0o700, exist_ok=True)  # one by one: the mode is the last one's only
 
     def path(self, digest: Digest) -> str:
         """Where the blob is, when it is."""

@@ -1,0 +1,71 @@
+"""What nothing refers to goes; what an image, a container or a lease refers to stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sampan.spec.digest import digest_of
+from sampan.store.store import Store, open_store
+from tests.fakes.spawn import ForkingSpawner
+from tests.stores import add_image, add_layer
+
+
+async def test_leases_keep_what_is_in_flight(store: Store) -> None:
+    """A blob and a stack of layers that no image has yet."""
+    with store.leases.open() as lease:
+        blob = await store.content.put(b"blob", lease)
+        lower = add_layer(store, digest_of(b"lower"))
+        upper = add_layer(store, digest_of(b"upper"), lower)
+        lease.hold("layer", upper)
+        assert store.collect() == (0, [], 0)
+    collected = store.collect()
+    assert (collected.blobs, collected.reclaimed) == (1, blob.size)
+    assert collected.layers == [upper, lower]
+    assert not store.content.has(blob.digest)
+    await store.trash.empty()
+    assert os.listdir(os.path.join(store.data_root, "snapshots")) == []
+    assert os.listdir(os.path.join(store.data_root, "trash")) == []
+
+
+async def test_start_sweeps_what_a_dead_daemon_left(
+    tmp_path: Path, spawner: ForkingSpawner
+) -> None:
+    """Ingests, stages, folders without rows, trash; rows without folders are forgotten, others stay."""
+    root = tmp_path / "data"
+    store = open_store(str(root), spawner)
+    image = await add_image(store, "x", diffs=["a", "b"])
+    lost = await add_image(store, "lost", diffs=["a", "c"])
+    store.snapshots.prepare("container", image.top)
+    store.snapshots.prepare("gone", image.top)
+    volume = store.volumes.create("vol")
+    store.metadata.close()
+    (root / "content" / "ingest" / "half").write_bytes(b"half")
+    (root / "snapshots" / "new-abc" / "fs").mkdir(parents=True)
+    (root / "snapshots" / ("e" * 64) / "fs").mkdir(parents=True)
+    (root / "trash" / "old" / "deep").mkdir(parents=True)
+    (root / "volumes" / "stray" / "_data").mkdir(parents=True)
+    for name in ("gone", lost.chain[1][7:]):
+        (root / "snapshots" / name).rename(tmp_path / name)
+
+    store = open_store(str(root), spawner)
+    store.metadata.values.put("builtin.hello-world", b"1")
+    await store.start()
+    await store.trash.empty()
+    assert [found.repo_tags for found in store.images.list()] == [["x:latest"]]
+    assert store.snapshots.keys() == ["container"]
+    assert len(store.snapshots.mounts("container")) == 1
+    assert store.volumes.list() == [volume]
+    assert os.listdir(root / "volumes") == ["vol"]
+    assert os.listdir(root / "content" / "ingest") == os.listdir(root / "trash") == []
+    expected = {"container", *(chain[7:] for chain in image.chain)}
+    assert set(os.listdir(root / "snapshots")) == expected
+    await store.close()
+
+
+async def test_modes_keep_everybody_else_out(store: Store) -> None:
+    """setuid programs of layers are out of reach of the host's users (CVE-2021-41091)."""
+    modes = {".": 0o710, "content": 0o700, "snapshots": 0o700, "volumes": 0o700, "trash": 0o700}
+    for name, mode in modes.items():
+        found = os.stat(os.path.join(store.data_root, name)).st_mode & 0o777
+        assert found == mode, name
