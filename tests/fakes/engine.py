@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from ipaddress import IPv4Address, IPv4Network
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from sampan.engine import (
     wait,
 )
 from sampan.engine.attach import AttachOptions
+from sampan.engine.config import DaemonConfig
 from sampan.engine.create import Created
 from sampan.engine.events import Events
 from sampan.engine.exec import ExecRequest
@@ -49,6 +51,7 @@ from sampan.spec.digest import Digest
 from sampan.spec.image import ImageConfig, RootFS
 from sampan.spec.mount import Mount
 from sampan.store.images import HistoryEntry, Image
+from sampan.store.volumes import Volume
 
 NOW = 1_795_498_700_000_000_000
 
@@ -154,6 +157,49 @@ class Echo:
         await writer.drain()
 
 
+BRIDGE = SimpleNamespace(
+    network_id=identifier("bridge"),
+    name="sampan0",
+    gateway=IPv4Address("172.30.99.1"),
+    subnet=IPv4Network("172.30.99.0/24"),
+)
+
+
+class FakeVolumes:
+    """`store.volumes` without folders."""
+
+    def __init__(self) -> None:
+        self.volumes: dict[str, Volume] = {}
+
+    def mountpoint(self, name: str) -> str:
+        return f"/volumes/{name}/_data"
+
+    def find(self, name: str) -> Volume | None:
+        return self.volumes.get(name)
+
+    def get(self, name: str) -> Volume:
+        if name not in self.volumes:
+            raise NotFound(f"get {name}: no such volume")
+        return self.volumes[name]
+
+    def list(self) -> list[Volume]:
+        return list(self.volumes.values())
+
+    def create(self, name: str, *, driver: str, labels: Any, options: Any) -> Volume:
+        volume = Volume(
+            name=name or "f" * 64,
+            created_at="2026-11-24T05:37:03Z",
+            labels=labels,
+            options=options,
+            anonymous=not name,
+        )
+        return self.volumes.setdefault(volume.name, volume)
+
+    def remove(self, name: str) -> None:
+        self.get(name)
+        del self.volumes[name]
+
+
 class FakeEngine:
     def __init__(self) -> None:
         self.records: dict[str, ContainerRecord] = {}
@@ -176,9 +222,13 @@ class FakeEngine:
                 events=self.events,
                 clock=SimpleNamespace(now=lambda: NOW),
                 host=SimpleNamespace(unified_cgroups=False),
+                config=DaemonConfig(),
+                execs=SimpleNamespace(of=self.execs_of),
+                networks=SimpleNamespace(default=BRIDGE),
                 store=SimpleNamespace(
                     snapshots=SimpleNamespace(mounts=_mounts, read_only_mounts=_layers),
                     images=SimpleNamespace(history=_history),
+                    volumes=FakeVolumes(),
                 ),
             ),
         )
@@ -295,6 +345,9 @@ class FakeEngine:
         )
         return exec_id
 
+    def execs_of(self, container_id: str) -> list[ExecRecord]:
+        return [item for item in self.execs.values() if item.container_id == container_id]
+
     def inspect_exec(self, services: Services, exec_id: str) -> ExecRecord:
         if exec_id not in self.execs:
             raise NotFound(f"No such exec instance: {exec_id}")
@@ -357,7 +410,7 @@ class FakeEngine:
     async def delete_image(self, services: Services, ref: str, **options: Any) -> Deleted:
         self.inspect_image(services, ref)
         self._note("delete_image", ref=ref, **options)
-        return Deleted(untagged=("busybox:latest",), deleted=(IMAGE.id,))
+        return Deleted(({"Untagged": "busybox:latest"}, {"Deleted": IMAGE.id}))
 
     def info(self, services: Services) -> dict[str, Any]:
         return {"ID": "fake", "Containers": len(self.records), "CgroupVersion": "1", "NRI": {}}

@@ -88,7 +88,10 @@ async def _sizes(call: Call, record: ContainerRecord) -> query.Sizes | None:
 async def inspect_container(call: Call) -> web.StreamResponse:
     record = query.inspect_container(call.services, call.name)
     body = view.inspect(
-        record, graph_driver=_graph_driver(call, record), sizes=await _sizes(call, record)
+        record,
+        graph_driver=_graph_driver(call, record),
+        exec_ids=[item.id for item in call.services.execs.of(record.id) if item.running],
+        sizes=await _sizes(call, record),
     )
     return call.view("ContainerInspect", body)
 

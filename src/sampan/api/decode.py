@@ -24,7 +24,7 @@ Convert = Callable[[Any, str], Any]
 
 MAX_DEPTH = 64
 # Go's strslice.StrSlice: a single string is a list of one.
-STRING_OR_LIST = {
+STRING_OR_LIST: dict[type, frozenset[str]] = {
     ContainerConfig: frozenset(["Cmd", "Entrypoint", "Shell"]),
     HostConfig: frozenset(["CapAdd", "CapDrop"]),
 }

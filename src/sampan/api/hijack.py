@@ -30,7 +30,9 @@ from sampan.errors import InvalidParameter, NotImplementedHere
 
 HEAD_DEADLINE = 30.0
 KEEP_ALIVE = 300.0
-HELD_LIMIT = 64 * 1024
+# What is read at once, and so the most that can be kept of what is sent behind a request: it has to fit,
+# as base64, into one message to a monitor (`linux.channel.LIMIT`).
+READ_SIZE = 64 * 1024
 HANG_UP_INTERVAL = 0.25
 LINGER = 0.5
 
@@ -54,6 +56,7 @@ class Connection(RequestHandler):
         "_gone",
         "_head_deadline",
         "_hijacked",
+        "_holding",
         "_probe",
         "_refused",
         "_responded",
@@ -71,10 +74,15 @@ class Connection(RequestHandler):
         self._at_eof = False
         self._refused = False
         self._hijacked = False
+        self._holding = False  # reading is paused: the next request's bytes are there already
         self._body: StreamReader | None = None  # of the request in flight
         self._gone: list[Callable[[], object]] = []
 
     # What comes in
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.max_size = READ_SIZE  # type: ignore[attr-defined]
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if not data:
@@ -97,8 +105,25 @@ class Connection(RequestHandler):
             super().data_received(mine)
         if self._busy and self._responded:
             self._go_on()
-        elif len(self.framer.held) > HELD_LIMIT and self._busy and self.transport is not None:
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """While one request is worked on, at most one read's worth of the next is taken from the socket."""
+        if self.transport is None or self._hijacked:
+            return
+        if self._busy and self.framer.phase is Phase.DONE and self.framer.held:
+            self._holding = True
             self.transport.pause_reading()
+            # Who does not read does not see the end either.
+            self._watch_for_hang_up()
+        elif self._holding:
+            self._holding = False
+            if not self._reading_paused:
+                self.transport.resume_reading()
+
+    def _resume_transport_reading(self) -> None:
+        if not self._holding:
+            super()._resume_transport_reading()
 
     def _watch_head(self) -> None:
         """The deadline runs from the first byte of a head to its last."""
@@ -119,8 +144,12 @@ class Connection(RequestHandler):
         if self._at_eof:  # reading was resumed, and here is the same end again
             return True
         self._at_eof = True
-        self._probe = self._loop.call_later(HANG_UP_INTERVAL, self._look_for_hang_up)
+        self._watch_for_hang_up()
         return True
+
+    def _watch_for_hang_up(self) -> None:
+        if self._probe is None:
+            self._probe = self._loop.call_later(HANG_UP_INTERVAL, self._look_for_hang_up)
 
     def _hung_up(self) -> bool:
         """The peer closed altogether, not just its sending side. asyncio does not poll a socket after EOF."""
@@ -133,10 +162,12 @@ class Connection(RequestHandler):
 
     def _look_for_hang_up(self) -> None:
         self._probe = None
+        if not (self._at_eof or self._holding) or self._force_close:
+            return
         if self._hung_up():
             self.force_close()
         else:
-            self._probe = self._loop.call_later(HANG_UP_INTERVAL, self._look_for_hang_up)
+            self._watch_for_hang_up()
 
     def _refuse(self, refused: Refused) -> None:
         self._refused = True
@@ -182,12 +213,8 @@ class Connection(RequestHandler):
             return
         self._busy, self._body = False, None
         self._pass_on(self.framer.advance)
-        if self._busy or self._refused:
-            return
-        if self._at_eof:
+        if self._at_eof and not self._busy and not self._refused:
             self.force_close()
-        elif not self._reading_paused:
-            self.transport.resume_reading()
 
     def handle_error(
         self,

@@ -145,8 +145,7 @@ async def delete(call: Call) -> web.StreamResponse:
         force=call.query.flag("force"),
         prune=not call.query.flag("noprune"),
     )
-    untagged = [{"Untagged": name} for name in done.untagged]
-    return call.answer(untagged + [{"Deleted": name} for name in done.deleted])
+    return call.answer(done.records)
 
 
 ROUTES = [

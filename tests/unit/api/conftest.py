@@ -96,7 +96,7 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 async def eventually(condition: Any) -> None:
     """Until `condition()` is true; fails after twenty seconds."""
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
