@@ -23,7 +23,7 @@ class User(NamedTuple):
     uid: int
     gid: int
     groups: tuple[int, ...]
-    """For setgroups(2): the gid, then the groups that name the user as a member, then `group_add`."""
+    """For setgroups(2): the gid, the groups that name the user as a member, `group_add`; each once."""
 
     home: str
 
@@ -56,7 +56,7 @@ def resolve(user: str, passwd: bytes, group: bytes, group_add: Iterable[str] = (
     elif account is not None:
         members = _memberships(account.name, group)
     added = [_group_id(name, group, "Unable to find group") for name in group_add]
-    groups = (gid, *members, *added)[:MAXIMUM_GROUPS]
+    groups = tuple(dict.fromkeys((gid, *members, *added)))[:MAXIMUM_GROUPS]
     return User(uid, gid, groups, _text(home) or "/")
 
 
@@ -85,13 +85,24 @@ def _find_account(user: str, passwd: bytes) -> _Account | None:
 
 
 def _accounts(passwd: bytes) -> Iterator[_Account]:
-    for line in passwd.split(b"\n"):
+    for line in _lines(passwd):
         fields = line.strip().split(b":", 7)
         if len(fields) < 4:
             continue
         uid, gid = _file_id(fields[2]), _file_id(fields[3])
         if uid is not None and gid is not None:
             yield _Account(fields[0], uid, gid, fields[5] if len(fields) > 5 else b"")
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    """One at a time: a list of them would be many times as large as a hostile file."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        if end > start:
+            yield data[start:end]
+        start = end + 1
 
 
 def _file_id(field: bytes) -> int | None:
@@ -102,7 +113,7 @@ def _file_id(field: bytes) -> int | None:
 
 
 def _groups(group: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    for line in group.split(b"\n"):
+    for line in _lines(group):
         fields = line.strip().split(b":", 4)
         if len(fields) < 3:
             continue
@@ -125,8 +136,8 @@ def _group_id(text: str, group: bytes, complaint: str) -> int:
 def _memberships(name: bytes, group: bytes) -> list[int]:
     found = []
     for _, gid, members in _groups(group):
-        # The cheap test first: a line may list millions of members.
-        if name in members and name in members.split(b","):
+        # Not split: a line may list millions of members.
+        if name in members and b",%b," % name in b",%b," % members:
             found.append(gid)
             if len(found) >= MAXIMUM_GROUPS:
                 break

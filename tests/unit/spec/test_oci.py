@@ -101,6 +101,9 @@ def reconcile(ours: dict[str, Any], golden: dict[str, Any]) -> None:
     process, linux = ours["process"], ours["linux"]
     # runc adds HOME, we say it.
     process["env"] = [entry for entry in process["env"] if not entry.startswith("HOME=")]
+    # runc drops doubles, we have none.
+    for user in (process["user"], golden["process"]["user"]):
+        user["additionalGids"] = list(dict.fromkeys(user["additionalGids"]))
     # runc inherits from the daemon what is not asked for; we set it (security: no odd limits of a caller).
     own = {name for name, _, _ in defaults.RLIMITS}
     asked = {item["type"] for item in golden["process"].get("rlimits", [])}

@@ -39,13 +39,16 @@ class GroupV1:
             self._parents += make_folders(mountpoint, self._unified)
 
     def finish(self) -> None:
-        cpuset = self._by_controller.get("cpuset")
+        cpuset, memory = self._by_controller.get("cpuset"), self._by_controller.get("memory")
         for mountpoint, folder in self._folders.items():
             if folder == self._unified:
                 continue
-            self._parents += make_folders(mountpoint, folder)
+            made = make_folders(mountpoint, folder)
+            self._parents += made
             if folder == cpuset:
-                _fill_cpuset(mountpoint, folder)
+                _fill_cpuset(mountpoint, folder, made)
+            elif folder == memory and made:
+                _account_hierarchically(made[0])
         self._fresh = True
 
     def apply(self, resources: Resources) -> list[str]:
@@ -92,11 +95,14 @@ class GroupV1:
         return freezer or self._unified or next(iter(self._folders.values()))
 
     def kill(self, number: int) -> None:
-        if number == signal.SIGKILL and self._unified and kill_at_once(self._unified):
-            self._thaw_quietly()
-            # Who may write to the cgroup file systems can leave one hierarchy and stay in the others.
-            if set(self.processes()) <= set(files.processes(self._unified)):
-                return
+        if number == signal.SIGKILL and self._unified:
+            # Listed first: who enters the v2 hierarchy only after the kill was not killed by it. Who
+            # may write to the cgroup file systems can also leave it and stay in the others.
+            reached = set(files.processes(self._unified))
+            if kill_at_once(self._unified):
+                self._thaw_quietly()
+                if reached.issuperset(self.processes()):
+                    return
         frozen = self._freeze_quietly()
         try:
             for pid in self.processes():
@@ -190,11 +196,26 @@ class GroupV1:
         return statistics_v1(self._by_controller)
 
 
-def _fill_cpuset(mountpoint: str, folder: str) -> None:
-    """A v1 cpuset is born empty and takes no task; copy its parents' sets, from the top down."""
-    current = mountpoint
-    for part in folder[len(mountpoint) :].strip("/").split("/"):
-        parent, current = current, f"{current}/{part}"
-        for file in ("/cpuset.cpus", "/cpuset.mems"):
-            if not files.read_text(current + file).strip():
-                files.write_text(current + file, files.read_text(parent + file).strip())
+def _fill_cpuset(mountpoint: str, folder: str, made: list[str]) -> None:
+    """A v1 cpuset is born empty and takes no task; copy its parents' sets, from the top down.
+
+    Parents of our making hand theirs down by themselves from then on (`cgroup.clone_children`).
+    """
+    for file in ("/cpuset.cpus", "/cpuset.mems"):
+        _inherit(mountpoint, folder, file)
+    for parent in made:
+        files.write_text(parent + "/cgroup.clone_children", "1")
+
+
+def _inherit(mountpoint: str, folder: str, file: str) -> str:
+    value = files.read_text(folder + file).strip()
+    if not value and folder != mountpoint:
+        value = _inherit(mountpoint, os.path.dirname(folder), file)
+        files.write_text(folder + file, value)
+    return value
+
+
+def _account_hierarchically(parent: str) -> None:
+    """Before kernel 5.11 the limit of a v1 memory cgroup held for its children only on request."""
+    if files.read_or(parent + "/memory.use_hierarchy", "1").strip() == "0":
+        files.write_text(parent + "/memory.use_hierarchy", "1")

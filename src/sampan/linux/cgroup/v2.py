@@ -73,11 +73,26 @@ class GroupV2:
     def kill(self, number: int) -> None:
         if number == signal.SIGKILL and kill_at_once(self._folder):
             return
-        for pid in self.processes():
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
+        frozen = self._freeze_quietly()
+        try:
+            for pid in self.processes():
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
+        finally:
+            if frozen:
+                self.thaw()
+
+    def _freeze_quietly(self) -> bool:
+        """Nobody forks meanwhile. True when this call froze it."""
+        if self.frozen():
+            return False
+        try:
+            self.freeze()
+        except OSError:
+            return False
+        return True
 
     def freeze(self) -> None:
         files.write_text(self._folder + "/cgroup.freeze", "1")

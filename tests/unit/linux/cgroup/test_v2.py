@@ -115,6 +115,21 @@ def test_kill_freeze_and_members(group: Cgroup, root: Path) -> None:
     assert not group.frozen()
 
 
+def test_kill_on_a_kernel_without_cgroup_kill(group: Cgroup, root: Path) -> None:
+    """Each process gets the signal, and a group that was paused before stays paused."""
+    folder = root / "sampan/one"
+    (folder / "cgroup.kill").unlink()
+    (folder / "cgroup.freeze").write_text("1")
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    (folder / "cgroup.procs").write_text(f"{pid}\n4194304\n")
+    group.kill(signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert group.frozen()
+
+
 def test_oom_events(group: Cgroup, root: Path) -> None:
     """The descriptor turns readable when the kernel counts a kill, and again after it was read."""
     events = root / "sampan/one/memory.events"
