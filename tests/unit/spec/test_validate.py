@@ -12,7 +12,24 @@ from sampan.spec.resources import build_limits, parse_device_rule
 from sampan.spec.validate import check_resources, parse_set
 
 ALL = frozenset(
-    ["MemoryLimit", "SwapLimit", "MemoryReservation", "MemorySwappiness", "OomKillDisable", "PidsLimit", "CPUShares", "CpuCfsPeriod", "CpuCfsQuota", "CPUSet", "BlkioWeight", "BlkioWeightDevice", "BlkioReadBps", "BlkioWriteBps", "BlkioReadIOps", "BlkioWriteIOps"]
+    [
+        "MemoryLimit",
+        "SwapLimit",
+        "MemoryReservation",
+        "MemorySwappiness",
+        "OomKillDisable",
+        "PidsLimit",
+        "CPUShares",
+        "CpuCfsPeriod",
+        "CpuCfsQuota",
+        "CPUSet",
+        "BlkioWeight",
+        "BlkioWeightDevice",
+        "BlkioReadBps",
+        "BlkioWriteBps",
+        "BlkioReadIOps",
+        "BlkioWriteIOps",
+    ]
 )
 MEBI = 1 << 20
 
