@@ -157,7 +157,9 @@ class LinuxKernel:
         flags |= c.CLONE_PIDFD | (c.CLONE_INTO_CGROUP if cgroup >= 0 else 0)
         arguments = struct.pack(
             "=11Q",
-            *(unsigned(flags), ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD),
+            *(unsigned(flags), ctypes.addressof(pidfd), 0, 0),
+            # With CLONE_PARENT the kernel takes the caller's own, and wants none here.
+            0 if flags & c.CLONE_PARENT else signal.SIGCHLD,
             *(0, 0, 0, 0, 0, max(cgroup, 0)),
         )
         pid = check(self._clone3(arguments, len(arguments)))

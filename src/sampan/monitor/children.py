@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable
 
 from sampan.monitor.loop import IN, Loop
 
 
 class Children:
-    """`on_exit(pid, status)` with waitpid's status, for every child, known or not."""
+    """`on_exit(pid, status)` with waitpid's status, for every child, known or not.
+
+    `catch_sigchld` was called in this process or, as in a child of the spawner, before it was forked.
+    """
 
     def __init__(self, loop: Loop, on_exit: Callable[[int, int], None]) -> None:
         self.held = False  # nobody is reaped: somebody else waits for a child by its pid
         self._loop = loop
         self._on_exit = on_exit
-        self._wake, self._waker = socket.socketpair()
-        self._wake.setblocking(False)
-        self._waker.setblocking(False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        loop.watch(self._wake.fileno(), IN, self._on_wake)
+        self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        loop.watch(self._wake, IN, self._on_wake)
 
     def close(self) -> None:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._loop.forget(self._wake.fileno())
-        self._wake.close()
-        self._waker.close()
+        self._loop.forget(self._wake)
+        os.close(self._wake)
+        os.close(self._waker)
 
     def reap(self) -> None:
         """All that have ended by now."""
@@ -48,10 +46,20 @@ class Children:
 
     def _on_wake(self, _events: int) -> None:
         try:
-            self._wake.recv(4096)
+            os.read(self._wake, 4096)
         except BlockingIOError:
             pass
         self.reap()
+
+
+def catch_sigchld(wake: int) -> None:
+    """From now on every child's end writes a byte to the non-blocking descriptor `wake`."""
+    signal.signal(signal.SIGCHLD, _nothing)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """Without a handler in Python no byte would be written."""
 
 
 def exit_code(status: int) -> int:

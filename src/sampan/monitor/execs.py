@@ -34,11 +34,13 @@ class Execs:
     def __init__(
         self,
         loop: Loop,
+        directory: str,
         spawn: Callable[[Plan], Process],
         announce: Callable[[Message], None],
         adopt: Callable[[Stdio], None],
     ) -> None:
         self._loop = loop
+        self._directory = directory
         self._spawn = spawn
         self._announce = announce
         self._adopt = adopt
@@ -78,7 +80,12 @@ class Execs:
         except OSError as error:
             raise RuntimeFailure.during("error making its pipes", error, init=False) from None
         plan = Plan(
-            options.process, stdio.child, options.terminal, options.console_size, options.seccomp
+            self._directory,
+            stdio.child,
+            options.terminal,
+            options.console_size,
+            options.seccomp,
+            process=options.process,
         )
         try:
             process = self._spawn(plan)

@@ -8,33 +8,52 @@ from typing import Any
 from sampan.errors import ProtocolError
 from sampan.linux import constants as c
 from sampan.linux.channel import Channel
-from sampan.linux.kernel import LinuxKernel
-from sampan.linux.process import set_title
+from sampan.linux.kernel import Kernel, LinuxKernel
 from sampan.monitor import records
+from sampan.monitor.helper import Runtime
 from sampan.monitor.messages import Arguments
 from sampan.monitor.monitor import Monitor
-from sampan.monitor.runtime import BuiltIn, Runtime
+from sampan.monitor.runtime import Runtime as RuntimeDoor
 from sampan.monitor.spawner import describe_crash
+from sampan.monitor.title import Title
 from sampan.runtime.failure import RuntimeFailure
 
-OOM_SCORE = -500
+OOM_SCORE = b"-500"
 
 
-def run(args: dict[str, Any], fds: list[int]) -> None:
-    """`fds`: the control channel, then the namespaces that `args` names. Returns at the very end."""
-    kernel = LinuxKernel()
-    serve(args, fds, BuiltIn(kernel), kernel)
+class MonitorRole:
+    """`run(args, fds)`; `fds`: the control channel, then the namespaces that `args` names.
+
+    `warm` is called once, in the spawner: what it makes is shared by all monitors.
+    """
+
+    def __init__(self) -> None:
+        self._tools: tuple[RuntimeDoor, Kernel, Title] | None = None
+
+    def warm(self) -> None:
+        self._tools = (Runtime(), LinuxKernel(), Title())
+
+    def __call__(self, args: dict[str, Any], fds: list[int]) -> None:
+        """Returns at the very end."""
+        if self._tools is None:
+            self.warm()
+        assert self._tools is not None
+        serve(args, fds, *self._tools)
 
 
-def serve(args: dict[str, Any], fds: list[int], runtime: Runtime, kernel: LinuxKernel) -> None:
+run = MonitorRole()
+
+
+def serve(
+    args: dict[str, Any], fds: list[int], runtime: RuntimeDoor, kernel: Kernel, title: Title
+) -> None:
     channel = Channel.adopt(fds[0])
     try:
         arguments = Arguments.from_message(args)
-        if len(arguments.namespaces) != len(fds) - 1:
-            raise ProtocolError(
-                f"expected {len(arguments.namespaces)} namespaces, got {len(fds) - 1}"
-            )
-        become_monitor(kernel, arguments)
+        given = len(fds) - 1
+        if len(arguments.namespaces) != given:
+            raise ProtocolError(f"expected {len(arguments.namespaces)} namespaces, got {given}")
+        become_monitor(kernel, title, arguments)
         monitor = Monitor(arguments, runtime)
     except (ProtocolError, OSError) as error:
         failure = RuntimeFailure(str(error), step="start the monitor")
@@ -48,7 +67,7 @@ def serve(args: dict[str, Any], fds: list[int], runtime: Runtime, kernel: LinuxK
         raise
 
 
-def become_monitor(kernel: LinuxKernel, arguments: Arguments) -> None:
+def become_monitor(kernel: Kernel, title: Title, arguments: Arguments) -> None:
     """Away from the daemon's session, terminal, output and place in the OOM killer's list."""
     os.setsid()
     os.chdir("/")
@@ -58,9 +77,11 @@ def become_monitor(kernel: LinuxKernel, arguments: Arguments) -> None:
     if null > 2:
         os.close(null)
     kernel.prctl(c.PR_SET_CHILD_SUBREAPER, 1)
-    set_title(arguments.title or f"sampan-monitor [{arguments.id[:12]}]")
+    title.set(arguments.title or f"sampan-monitor [{arguments.id[:12]}]")
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(OOM_SCORE))
+        os.write(fd, OOM_SCORE)
     except PermissionError:
         pass  # needs CAP_SYS_RESOURCE, which a daemon in a container may lack
+    finally:
+        os.close(fd)

@@ -10,16 +10,13 @@ end of output → wait for `delete`, for as long as it takes.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
 
 from sampan.errors import ProtocolError
 from sampan.linux.channel import Channel, Message
-from sampan.linux.process import boot_id, start_time
 from sampan.monitor import records
 from sampan.monitor.children import Children, exit_code
 from sampan.monitor.connections import Connection, Server
@@ -45,13 +42,11 @@ class Monitor:
         self._runtime = runtime
         self._connections: list[Connection] = []
         self._streams: set[Stdio] = set()  # that still have clients, or may get some
-        self._config: dict[str, Any] = {}
         self._container: Container | None = None
         self._record: MonitorRecord | None = None
         self._exit: ExitRecord | None = None
         self._status = 0  # waitpid's, of init
         self._finished_at = ""
-        self._oom_fd = -1
         self._oom_kills = 0
         self._oom_killed = False
         self._log: Log | None = None
@@ -60,7 +55,9 @@ class Monitor:
         self._deleted = False
         self._directory = os.open(arguments.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._children = Children(self.loop, self._on_child)
-        self._execs = Execs(self.loop, self._spawn_exec, self._announce, self._adopt)
+        self._execs = Execs(
+            self.loop, arguments.directory, self._spawn_exec, self._announce, self._adopt
+        )
         self._handlers: dict[str, Handler] = {
             "attach": self._attach,
             "start": lambda connection, _message, _fds: self._start(connection),
@@ -84,6 +81,8 @@ class Monitor:
                 os.close(fd)
         if created:
             self.loop.run()
+        self._children.held = False
+        self._children.reap()
         self._children.close()
 
     # -- create and start --------------------------------------------------------------------
@@ -91,48 +90,22 @@ class Monitor:
     def _create(self, control: Connection, namespaces: list[int]) -> bool:
         """False when it failed, and everything is undone."""
         try:
-            self._config = self._read_config()
             self._server = Server(self.loop, self._directory, self._connect)
-            self._write_record(init_pid=0)
             self._stdio = self._make_stdio()
             container = self._make_container(dict(zip(self._arguments.namespaces, namespaces)))
-        except (RuntimeFailure, OSError, ValueError) as error:
+        except (RuntimeFailure, OSError) as error:
             failure = RuntimeFailure.during("error preparing the monitor", error, init=False)
             self._fail(control, failure)
             return False
         self._container = container
+        self._record = container.record
         self.phase = "created"
-        self._children.held = True  # the runtime waits for init by itself until it runs
-        message = {"type": "created", "pid": container.pid, "warnings": list(container.warnings)}
-        self._write_record(init_pid=container.pid)
-        assert self._record is not None
-        message["start_time"] = self._record.init_start_time
-        control.send(message, (container.pidfd,))
+        self._children.held = True  # init may be waited for by its pid until it runs
+        message: Message = {"type": "created", "pid": container.process.pid}
+        message |= {"start_time": container.record.init_start_time}
+        message["warnings"] = list(container.warnings)
+        control.send(message, (container.process.pidfd,))
         return True
-
-    def _read_config(self) -> dict[str, Any]:
-        path = os.path.join(self._arguments.directory, records.CONFIG)
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            config = json.load(file)
-        if not isinstance(config, dict):
-            raise ValueError(f"expected an object in {path}")
-        return config
-
-    def _write_record(self, *, init_pid: int, started_at: str = "") -> None:
-        linux = self._config.get("linux") or {}
-        path = str(linux.get("cgroupsPath") or "")
-        self._record = MonitorRecord(
-            version=VERSION,
-            pid=os.getpid(),
-            start_time=start_time(os.getpid()),
-            boot_id=boot_id(),
-            container_id=self._arguments.id,
-            cgroup=path if not path or path.startswith("/") else "/" + path,
-            init_pid=init_pid,
-            init_start_time=start_time(init_pid) if init_pid else 0,
-            started_at=started_at,
-        )
-        records.write_record(self._arguments.directory, self._record)
 
     def _make_stdio(self) -> Stdio:
         options = self._arguments.log
@@ -152,7 +125,7 @@ class Monitor:
     def _make_container(self, namespaces: dict[str, int]) -> Container:
         assert self._stdio is not None
         plan = Plan(
-            self._config,
+            self._arguments.directory,
             self._stdio.child,
             self._arguments.terminal,
             self._arguments.console_size,
@@ -160,7 +133,7 @@ class Monitor:
             self._arguments.root,
             namespaces,
         )
-        return self._runtime.create(plan)
+        return self._runtime.create(plan, self._arguments.id)
 
     def _start(self, connection: Connection) -> None:
         container, stdio = self._container, self._stdio
@@ -168,18 +141,17 @@ class Monitor:
             text = f"expected start of a created container, it is {self.phase}"
             self._refuse(connection, text, {"type": "start"})
             return
-        # Before the command can have an OOM kill that nobody counts.
-        self._watch_oom(container.cgroup)
         try:
             container.start()
         except RuntimeFailure as failure:
             self._fail(connection, failure)
             return
-        started_at = format_time(time.time_ns())
         self.phase = "running"
-        stdio.started(container.console)
-        self._write_record(init_pid=container.pid, started_at=started_at)
-        connection.send({"type": "started", "started_at": started_at})
+        self._record = container.record
+        stdio.started(container.process.console)
+        if container.oom_fd >= 0:
+            self.loop.watch(container.oom_fd, IN, lambda _events: self._on_oom(container))
+        connection.send({"type": "started", "started_at": container.record.started_at})
         self._children.held = False
         self._children.reap()
 
@@ -204,7 +176,6 @@ class Monitor:
 
     def _forget_container(self) -> None:
         self._container = None
-        self._forget_oom()
         if self._log is not None:
             self._log.close()
         self._remove_files()
@@ -283,16 +254,16 @@ class Monitor:
         if self._container is None or self.phase not in ("running", "paused"):
             text = f"Container {self._arguments.id} is not running"
             raise RuntimeFailure(text, step="exec")
-        return self._runtime.execute(self._container, self._config, plan)
+        return self._runtime.execute(self._container, plan)
 
     def _kill(self, message: Message) -> None:
         number = message["signal"]
         if message.get("exec_id"):
-            self._runtime.signal(self._execs.get(message["exec_id"]).process.pidfd, number)
+            signal.pidfd_send_signal(self._execs.get(message["exec_id"]).process.pidfd, number)
         elif message.get("all"):
             self._cgroup().kill(number)
         else:
-            self._runtime.signal(self._alive().pidfd, number)
+            signal.pidfd_send_signal(self._alive().process.pidfd, number)
 
     def _pause(self, _message: Message) -> None:
         self._cgroup().freeze()
@@ -322,7 +293,7 @@ class Monitor:
             state["started_at"] = record.started_at
         if self._exit is not None:
             state["exit"] = self._exit_message()
-        fds = (container.pidfd,) if container is not None else ()
+        fds = (container.process.pidfd,) if container is not None else ()
         connection.send({"type": "reply", "request": message["request"], "state": state}, fds)
 
     def _announce(self, message: Message) -> None:
@@ -334,7 +305,7 @@ class Monitor:
     def _on_child(self, pid: int, status: int) -> None:
         if self._execs.reaped(pid, status):
             return
-        if self._container is not None and pid == self._container.pid:
+        if self._container is not None and pid == self._container.process.pid:
             self._on_exit(self._container, status)
 
     def _on_exit(self, container: Container, status: int) -> None:
@@ -343,10 +314,12 @@ class Monitor:
         self._finished_at = format_time(time.time_ns())
         self._status = status
         self._container = None
-        os.close(container.pidfd)
+        os.close(container.process.pidfd)
+        if container.oom_fd >= 0:
+            self.loop.forget(container.oom_fd)
+            os.close(container.oom_fd)
         if container.cgroup is not None:
             self._note_oom(container.cgroup)
-            self._forget_oom()
             # Without a pid namespace of its own the container's other processes live on.
             self._quietly(lambda cgroup: cgroup.kill(signal.SIGKILL), container.cgroup)
         self._stdio.drain(lambda: self._on_drained(container.cgroup))
@@ -417,25 +390,13 @@ class Monitor:
 
     # -- out of memory -----------------------------------------------------------------------
 
-    def _watch_oom(self, cgroup: Cgroup | None) -> None:
-        if cgroup is None:
-            return
+    def _on_oom(self, container: Container) -> None:
         try:
-            self._oom_kills = cgroup.oom_kills()
-            fd = cgroup.oom_events_fd()
-        except OSError as error:
-            self._on_error(error)
-            return
-        if fd is not None:
-            self._oom_fd = fd
-            self.loop.watch(fd, IN, lambda _events: self._on_oom(cgroup))
-
-    def _on_oom(self, cgroup: Cgroup) -> None:
-        try:
-            os.read(self._oom_fd, 4096)
+            os.read(container.oom_fd, 4096)
         except BlockingIOError:
             pass
-        self._note_oom(cgroup)
+        if container.cgroup is not None:
+            self._note_oom(container.cgroup)
 
     def _note_oom(self, cgroup: Cgroup) -> None:
         try:
@@ -446,12 +407,6 @@ class Monitor:
             self._oom_kills = kills
             self._oom_killed = True
             self._announce({"type": "oom"})
-
-    def _forget_oom(self) -> None:
-        if self._oom_fd >= 0:
-            self.loop.forget(self._oom_fd)
-            os.close(self._oom_fd)
-            self._oom_fd = -1
 
     # -- ourselves ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What a monitor asks of the OCI runtime, and nothing more. `BuiltIn` is sampan's own; tests have a fake."""
+"""What a monitor asks of the OCI runtime, and nothing more. `helper.Runtime` does it; tests have a fake."""
 
 from __future__ import annotations
 
@@ -6,99 +6,81 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sampan.linux.kernel import Kernel, LinuxKernel
 from sampan.monitor.messages import Size
-from sampan.runtime.create import create
-from sampan.runtime.exec import exec_process
-from sampan.runtime.request import Request, Target
+from sampan.monitor.records import MonitorRecord
 from sampan.spec.mount import Mount
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A process to make; descriptors stay the caller's. `root` and `namespaces` are for containers only."""
+    """A process to make in the container whose config.json lies in `directory`. Descriptors stay the caller's.
 
-    config: dict[str, Any]  # config.json, or OCI's process
+    `root` and `namespaces` are for its init, `process` (OCI's) for an exec'd one.
+    """
+
+    directory: str
     stdio: tuple[int, int, int]
     terminal: bool = False
     console_size: Size | None = None
     seccomp: bytes | None = None
     root: tuple[Mount, ...] = ()
     namespaces: dict[str, int] = field(default_factory=dict)
+    process: dict[str, Any] | None = None
 
 
 class Cgroup(Protocol):
     """As `linux.cgroup.Cgroup`."""
-
-    path: str
 
     def apply(self, resources: Any) -> list[str]: ...
     def kill(self, number: int = 9) -> None: ...
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
     def remove(self) -> None: ...
-    def oom_events_fd(self) -> int | None: ...
     def oom_kills(self) -> int: ...
 
 
-class Process(Protocol):
-    """A child of the monitor. The descriptors are the monitor's to close."""
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A child of the monitor, who owns the descriptors."""
 
-    @property
-    def pid(self) -> int: ...
-    @property
-    def pidfd(self) -> int: ...
-    @property
-    def console(self) -> int | None: ...
+    pid: int
+    pidfd: int
+    console: int | None
 
 
-class Container(Process, Protocol):
-    """Its init waits. `abort` closes the descriptors and undoes everything; so does `start` when it raises."""
+class Container(Protocol):
+    """An init that waits to be started, then runs. Its descriptors are the monitor's."""
+
+    @property
+    def process(self) -> Process: ...
+
+    @property
+    def record(self) -> MonitorRecord:
+        """What stands in monitor.json."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
 
     @property
     def cgroup(self) -> Cgroup | None: ...
+
     @property
-    def warnings(self) -> Sequence[str]: ...
-    def start(self) -> None: ...
-    def abort(self) -> None: ...
+    def oom_fd(self) -> int:
+        """Readable when there may have been an OOM kill; -1: not to be had."""
+        ...
+
+    def start(self) -> None:
+        """Returns when the command runs, with `started_at` in the record. Raises RuntimeFailure, undone."""
+        ...
+
+    def abort(self) -> None:
+        """Kill it and undo everything. Its process is reaped."""
+        ...
 
 
 class Runtime(Protocol):
-    """Both raise RuntimeFailure, with everything undone."""
+    """Both raise RuntimeFailure, with everything undone but a zombie that may have to be reaped."""
 
-    def create(self, plan: Plan) -> Container: ...
-    def execute(self, container: Container, config: dict[str, Any], plan: Plan) -> Process: ...
-    def signal(self, pidfd: int, number: int) -> None: ...
-
-
-class BuiltIn:
-    def __init__(self, kernel: Kernel | None = None) -> None:
-        self.kernel = kernel or LinuxKernel()
-
-    def create(self, plan: Plan) -> Container:
-        request = Request(
-            plan.config,
-            root=plan.root,
-            namespaces=plan.namespaces,
-            stdio=plan.stdio,
-            terminal=plan.terminal,
-            console_size=plan.console_size,
-            seccomp=plan.seccomp,
-        )
-        return create(self.kernel, request)
-
-    def execute(self, container: Container, config: dict[str, Any], plan: Plan) -> Process:
-        target = Target(container.pid, container.pidfd, config, container.cgroup)  # type: ignore[arg-type]
-        return exec_process(
-            self.kernel,
-            target,
-            plan.config,
-            stdio=plan.stdio,
-            terminal=plan.terminal,
-            console_size=plan.console_size,
-            seccomp=plan.seccomp,
-        )
-
-    def signal(self, pidfd: int, number: int) -> None:
-        """Raises ProcessLookupError when it has ended."""
-        self.kernel.pidfd_send_signal(pidfd, number)
+    def create(self, plan: Plan, container_id: str) -> Container: ...
+    def execute(self, container: Container, plan: Plan) -> Process: ...

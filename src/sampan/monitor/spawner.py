@@ -13,7 +13,9 @@ Out of scope: what roles do, and waiting for them (the daemon has their pidfds).
 
 from __future__ import annotations
 
+import array
 import gc
+import json
 import os
 import select
 import signal
@@ -22,15 +24,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sampan.errors import ProtocolError
-from sampan.linux.channel import Channel, Message
-from sampan.linux.kernel import Kernel, LinuxKernel
-from sampan.linux.process import set_title
+from sampan.linux.channel import LIMIT, MAX_FDS, Channel
+from sampan.monitor.children import catch_sigchld
+from sampan.monitor.title import Title
 
 Role = Callable[[dict[str, Any], list[int]], None]
+"""A function, or an object with `warm()`, which is called once in every spawner before it serves."""
 
 SPAWNER = "spawner"
 CRASHED = 70  # exit status of a child whose role raised
+
+# Plain integers: the enumerations of `socket` are Python code, and pages.
+_SOCKET, _RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+_RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
+_SEND_FLAGS = int(socket.MSG_NOSIGNAL)
+_TRUNCATED = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_FDS_SPACE = socket.CMSG_SPACE(MAX_FDS * 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,8 @@ def _become(channel: Channel, roles: Mapping[str, Role]) -> NoReturn:
     try:
         # The daemon's terminal must not end us with Ctrl-C, nor its end of a channel survive in us.
         os.setsid()
+        # Before descriptors are closed by number: what garbage closes must still be its own.
+        gc.collect()
         _close_others(channel.fileno())
         serve(channel, roles)
         status = 0
@@ -108,107 +119,110 @@ def _close_others(keep: int) -> None:
 
 def serve(channel: Channel, roles: Mapping[str, Role]) -> None:
     """Fork what is asked for until the daemon's end is closed. Returns then."""
-    Server(channel, roles, LinuxKernel()).run()
+    Server(channel, roles).run()
 
 
 class Server:
-    def __init__(self, channel: Channel, roles: Mapping[str, Role], kernel: Kernel) -> None:
+    """Does as little as it can between two forks: a page that it writes to then is one more that its
+    earlier children do not share any longer. So it does not even read a request; its child does.
+    """
+
+    def __init__(self, channel: Channel, roles: Mapping[str, Role]) -> None:
         self.channel = channel
         self.roles: dict[str, Role] = {**roles, SPAWNER: self._another}
-        self.kernel = kernel
+        # What `Channel.send` makes of a request begins so.
+        self._starts = tuple(b'{"role":"%s",' % name.encode() for name in self.roles)
         # A child's end writes a byte here: children are reaped between requests only, so that a pid
         # that was just forked is still its own when its pidfd is opened.
-        self.wake, self.waker = socket.socketpair()
-        self.wake.setblocking(False)
-        self.waker.setblocking(False)
+        self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> None:
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
-        set_title("sampan-spawner")
+        for role in self.roles.values():
+            warm = getattr(role, "warm", None)
+            if warm is not None:
+                warm()
+        catch_sigchld(self._waker)
+        Title().set("sampan-spawner")
         # Objects that exist now are never looked at by a collector again, here or in a child: looking
         # would write to their headers and so copy the pages that all of them share.
-        gc.collect()
         gc.freeze()
+        socket_fd = self.channel.fileno()
         poller = select.poll()
-        poller.register(self.channel.fileno(), select.POLLIN)
-        poller.register(self.wake.fileno(), select.POLLIN)
+        poller.register(socket_fd, select.POLLIN)
+        poller.register(self._wake, select.POLLIN)
         while True:
-            ready = [fd for fd, _ in poller.poll()]
-            if self.wake.fileno() in ready:
-                self._reap()
-            if self.channel.fileno() in ready and not self._serve_one():
-                return
+            for fd, _ in poller.poll():
+                if fd == self._wake:
+                    self._reap()
+                elif not self._serve_one():
+                    return
 
     def _reap(self) -> None:
         try:
-            self.wake.recv(4096)
-        except BlockingIOError:
+            os.read(self._wake, 4096)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except (BlockingIOError, ChildProcessError):
             pass
-        while True:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
 
     def _serve_one(self) -> bool:
         """False when the daemon is gone."""
         try:
-            received = self.channel.receive()
+            data, ancillary, flags, _ = self.channel.sock.recvmsg(
+                LIMIT + 1, _FDS_SPACE, _RECEIVE_FLAGS
+            )
         except ConnectionError:
             return False
-        except ProtocolError as error:
-            return self._answer({"error": str(error), "errno": 0})
-        if received is None:
+        fds = array.array("i")
+        for _level, _kind, payload in ancillary:
+            fds.frombytes(payload)
+        if not data and not fds:
             return False
-        message, fds = received
         try:
-            return self._spawn(message, fds)
+            if flags & _TRUNCATED or not fds or not data.startswith(self._starts):
+                return self._refuse(data)
+            return self._spawn(data, fds)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _spawn(self, message: Message, fds: list[int]) -> bool:
-        role = self.roles.get(str(message.get("role")))
-        args = message.get("args")
-        if role is None or not isinstance(args, dict) or not fds:
-            known = ", ".join(sorted(self.roles))
-            text = (
-                f"expected a role of {known} with args and a channel, got {message.get('role')!r}"
-            )
-            return self._answer({"error": text, "errno": 0})
+    def _refuse(self, data: bytes) -> bool:
+        text = f"expected one of the roles {', '.join(sorted(self.roles))} with a channel"
+        return self._answer(
+            json.dumps({"error": f"{text}, got {data[:80]!r}", "errno": 0}).encode()
+        )
+
+    def _spawn(self, data: bytes, fds: array.array[int]) -> bool:
         try:
             pid = os.fork()
         except OSError as error:
-            return self._answer({"error": f"fork: {error.strerror}", "errno": error.errno})
+            answer = {"error": f"fork: {error.strerror}", "errno": error.errno}
+            return self._answer(json.dumps(answer).encode())
         if pid == 0:
-            self._child(role, args, fds)
-        pidfd = self.kernel.pidfd_open(pid)
+            self._child(data, fds)
+        pidfd = os.pidfd_open(pid)
         try:
-            return self._answer({"pid": pid}, [pidfd])
+            return self._answer(b'{"pid":%d}' % pid, pidfd)
         finally:
             os.close(pidfd)
 
-    def _answer(self, message: Message, fds: list[int] | None = None) -> bool:
+    def _answer(self, data: bytes, pidfd: int | None = None) -> bool:
+        rights = () if pidfd is None else ((_SOCKET, _RIGHTS, array.array("i", (pidfd,))),)
         try:
-            self.channel.send(message, fds or [])
+            self.channel.sock.sendmsg((data,), rights, _SEND_FLAGS)
         except ConnectionError:
             return False
         return True
 
-    def _child(self, role: Role, args: dict[str, Any], fds: list[int]) -> NoReturn:
+    def _child(self, data: bytes, fds: array.array[int]) -> NoReturn:
         status = CRASHED
         try:
+            # The handler of SIGCHLD does nothing and may stay: `signal.signal` touches many a page.
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            self.channel.close()
-            self.wake.close()
-            self.waker.close()
-            role(args, fds)
+            for fd in (self.channel.fileno(), self._wake, self._waker):
+                os.close(fd)
+            message = json.loads(data.decode("utf-8", "surrogateescape"))
+            self.roles[message["role"]](message["args"], list(fds))
             status = 0
         except BaseException as error:
             report_crash(error)
