@@ -82,19 +82,23 @@ def busybox_tar() -> bytes:
     return tar.finish()
 
 
+def package_sources() -> str:
+    """This machine's own list of Debian package sources, for mmdebstrap."""
+    return next(
+        str(path)
+        for path in (
+            Path("/etc/apt/sources.list.d/debian.sources"),
+            Path("/etc/apt/sources.list"),
+        )
+        if path.exists() and path.stat().st_size
+    )
+
+
 def debian_tar() -> Path:
     """Path of a minimal Debian root file system as a tar."""
     path = CACHE / "debian-minbase.tar"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        sources = next(
-            str(p)
-            for p in (
-                Path("/etc/apt/sources.list.d/debian.sources"),
-                Path("/etc/apt/sources.list"),
-            )
-            if p.exists() and p.stat().st_size
-        )
         partial = path.with_suffix(".partial.tar")
         subprocess.run(
             [
@@ -104,7 +108,7 @@ def debian_tar() -> Path:
                 "--mode=root",
                 "bookworm",
                 partial,
-                sources,
+                package_sources(),
             ],
             check=True,
             timeout=600,
