@@ -32,14 +32,14 @@ class Edge:
         try:
             return await self._handle(request)
         except SampanError as error:
-            return self._failure(error.status, str(error))
+            return self._failure(request, error.status, str(error))
         except (RequestPayloadError, PayloadAccessError) as error:
-            return self._failure(400, f"malformed request body: {error}")
-        except ConnectionError:
-            raise  # the client has gone; aiohttp closes
-        except Exception:
+            return self._failure(request, 400, f"malformed request body: {error}")
+        except Exception as error:
+            if isinstance(error, ConnectionError) and request.transport is None:
+                raise  # the client has gone; aiohttp knows what to do
             log.exception("%s %s failed", request.method, request.path)
-            return self._failure(500, "internal error: the daemon's log says more")
+            return self._failure(request, 500, "internal error: the daemon's log says more")
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         _check_origin(request)
@@ -62,7 +62,11 @@ class Edge:
         await _expect(request)
         return await handler(call)
 
-    def _failure(self, status: int, text: str) -> web.Response:
+    def _failure(self, request: web.BaseRequest, status: int, text: str) -> web.Response:
+        if request.writer.output_size > 0:
+            # A second head would look like part of the stream; a connection cut short is a clear sign.
+            log.info("%s %s broke off: %s", request.method, request.path, text)
+            request.protocol.force_close()
         if status == 304:
             return web.Response(status=304, headers=self._headers)
         return web.Response(

@@ -245,6 +245,14 @@ class Connection(RequestHandler):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self._tell_gone()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109
+        """Handlers that only wait (events, logs, wait) end at once; the others have `timeout` seconds."""
+        self._tell_gone()
+        await super().shutdown(timeout)
+
+    def _tell_gone(self) -> None:
         waiting, self._gone = self._gone, []
         for callback in waiting:
             callback()

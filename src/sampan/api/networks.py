@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from aiohttp import web
@@ -10,16 +9,20 @@ from aiohttp import web
 from sampan.api.call import Call
 from sampan.api.query import Filters
 from sampan.api.routing import Route
+from sampan.api.views.networking import network_id, networks
 from sampan.engine import filters as rules
 from sampan.engine import times
-from sampan.engine.records import ContainerRecord
+from sampan.engine.records import ContainerRecord, Endpoint
 from sampan.errors import Forbidden, InvalidParameter, NotFound, NotImplementedHere
 
 _ACCEPTED = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 
 def all_networks(call: Call) -> list[dict[str, Any]]:
-    found = [_network("host", _id("host"), "host"), _network("none", _id("none"), "null")]
+    found = [
+        _network("host", network_id("host"), "host"),
+        _network("none", network_id("none"), "null"),
+    ]
     bridge = call.services.networks.default
     if bridge is None:
         return found
@@ -41,14 +44,10 @@ def _word(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _id(name: str) -> str:
-    return hashlib.sha256(f"sampan network {name}".encode()).hexdigest()
-
-
-def _network(name: str, network_id: str, driver: str) -> dict[str, Any]:
+def _network(name: str, identifier: str, driver: str) -> dict[str, Any]:
     return {
         "Name": name,
-        "Id": network_id,
+        "Id": identifier,
         "Created": times.ZERO,  # they have always been there
         "Scope": "local",
         "Driver": driver,
@@ -92,11 +91,11 @@ def _wanted(body: dict[str, Any], filters: Filters) -> bool:
 
 def find(call: Call) -> dict[str, Any]:
     """By id, name or unique prefix of the id. Raises NotFound, InvalidParameter."""
-    networks = all_networks(call)
-    for body in networks:
+    everyone = all_networks(call)
+    for body in everyone:
         if call.name in (body["Id"], body["Name"]):
             return body
-    begun = [body for body in networks if call.name and body["Id"].startswith(call.name)]
+    begun = [body for body in everyone if call.name and body["Id"].startswith(call.name)]
     if len(begun) > 1:
         raise InvalidParameter(
             f"network {call.name} is ambiguous ({len(begun)} matches found based on ID prefix)"
@@ -109,13 +108,13 @@ def find(call: Call) -> dict[str, Any]:
 async def inspect_network(call: Call) -> web.StreamResponse:
     body = find(call)
     for record in call.services.containers.all():
-        if record.state.alive and body["Name"] in record.endpoints:
+        if record.state.alive and body["Name"] in networks(record):
             body["Containers"][record.id] = _member(record, body["Name"])
     return call.view("Network", body)
 
 
 def _member(record: ContainerRecord, name: str) -> dict[str, str]:
-    endpoint = record.endpoints[name]
+    endpoint = record.endpoints.get(name, Endpoint())
     return {
         "Name": record.name,
         "EndpointID": endpoint.endpoint_id,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from sampan.api.server import Listener, make_app
 from sampan.errors import Conflict, NotModified, SampanError
 from tests.fakes.engine import record, running
 from tests.unit.api.conftest import HEAD_DEADLINE, Api, eventually, read_answer
@@ -293,3 +297,63 @@ async def test_a_large_json_body_is_refused(api: Api) -> None:
     for data in (POST + b"Content-Length: %d\r\n\r\n" % len(large) + large, chunked):
         answer = await api.raw(data)
         assert (answer.status, answer.message) == (413, "request body too large")
+
+
+async def test_a_stream_that_fails_is_cut_short(api: Api) -> None:
+    """No second head in the middle of it: the chunked body just has no end."""
+    api.engine.add(running("a"))
+
+    async def broken() -> AsyncIterator[tuple[int, bytes]]:
+        yield 1, b"x"
+        await asyncio.sleep(0.01)
+        raise ValueError("a bug")
+
+    api.engine._chunks = lambda options: broken()  # type: ignore[method-assign]
+    reader, writer = await api.open()
+    writer.write(b"GET /containers/a/logs?stdout=1 HTTP/1.1\r\nHost: d\r\n\r\n")
+    data = await reader.read()
+    assert data.endswith(b"\r\n9\r\n\x01\0\0\0\0\0\0\x01x\r\n")
+    assert data.count(b"HTTP/1.1") == 1
+    writer.close()
+
+
+async def test_a_lost_monitor_is_no_lost_client(api: Api) -> None:
+    """A ConnectionError of the engine's is a 500, as long as the client is there."""
+    api.engine.add(running("a"))
+    api.engine.fail_next = BrokenPipeError(32, "Broken pipe")
+    assert (await api.call("POST", "/containers/a/stop")).status == 500
+
+
+async def test_a_body_has_a_deadline(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a JSON body, and then nothing."""
+    monkeypatch.setattr("sampan.api.call.BODY_DEADLINE", 0.05)
+    answer = await api.raw(POST + b"Content-Length: 100\r\n\r\n{")
+    assert (answer.status, answer.message) == (400, "the request's body took too long")
+
+
+async def test_it_closes_quickly_with_streams_open(api: Api, tmp_path: Path) -> None:
+    """Waits, events and followed logs end at once when the daemon does."""
+    api.engine.add(running("a"))
+    sock = socket.socket(socket.AF_UNIX)
+    path = str(tmp_path / "other.sock")
+    sock.bind(path)
+    listener = Listener(make_app(api.engine.services, version="0.1"))
+    await listener.listen(sock)
+    clients = []
+    for target in (
+        b"POST /containers/a/wait",
+        b"GET /events",
+        b"GET /containers/a/logs?stdout=1&follow=1",
+    ):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(target + b" HTTP/1.1\r\nHost: d\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        clients.append(writer)
+    started = asyncio.get_running_loop().time()
+    await listener.close()
+    assert asyncio.get_running_loop().time() - started < 0.9
+    assert not api.engine.waiters
+    assert not api.engine.events.listeners
+    assert api.engine.log_closed == 1
+    for writer in clients:
+        writer.close()

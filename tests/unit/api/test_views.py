@@ -308,6 +308,21 @@ def test_exposed_ports_are_shown_while_it_runs() -> None:
     assert containers.inspect(record("a", config=config))["NetworkSettings"]["Ports"] == {}
 
 
+@pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
+def test_host_and_none_are_networks_without_addresses(mode: str) -> None:
+    """As dockerd shows them; who joins another container's has none of its own."""
+    host = HostConfig(network_mode=mode)
+    shown = containers.inspect(running("a", host_config=host, endpoints={}))["NetworkSettings"]
+    listed = containers.summary(record("a", host_config=host, endpoints={}), now=0, image="x")
+    networks = listed["NetworkSettings"]["Networks"]
+    if mode.startswith("container:"):
+        assert shown["Networks"] == networks == {}
+        return
+    assert networks[mode]["NetworkID"] == ""
+    assert len(shown["Networks"][mode]["NetworkID"]) == 64
+    assert shown["Networks"][mode]["IPAddress"] == ""
+
+
 def test_graph_driver() -> None:
     """From the mount of the root file system, topmost layer first."""
     options = ("lowerdir=/b", "lowerdir=/a", "upperdir=/u", "workdir=/w")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from sampan.api.views.durations import human
-from sampan.api.views.networking import endpoint_settings, network_settings, ports_summary
+from sampan.api.views.networking import network_settings, networks, ports_summary
 from sampan.engine import times
 from sampan.engine.query import Sizes
 from sampan.engine.records import ContainerRecord, MountPoint, State
@@ -184,9 +184,7 @@ def summary(
             "Status": health.status if health else "none",
             "FailingStreak": health.failing_streak if health else 0,
         },
-        "NetworkSettings": {
-            "Networks": {name: endpoint_settings(record, name) for name in record.endpoints}
-        },
+        "NetworkSettings": {"Networks": networks(record)},
         "Mounts": mounts(record),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from sampan.engine.records import ContainerRecord, Endpoint
 from sampan.spec.container import EndpointSettings
 
 _NONE = Endpoint()
+BUILT_IN = ("host", "none")  # networks without addresses: they are always there
 _ASKED_NOTHING = EndpointSettings()
 
 
@@ -36,12 +38,24 @@ def network_settings(record: ContainerRecord) -> dict[str, Any]:
         "IPPrefixLen": bridge.prefix,
         "IPv6Gateway": "",
         "MacAddress": bridge.mac,
-        "Networks": {name: endpoint_settings(record, name) for name in record.endpoints},
+        "Networks": networks(record),
     }
 
 
-def endpoint_settings(record: ContainerRecord, name: str) -> dict[str, Any]:
-    endpoint = record.endpoints[name]
+def network_id(name: str) -> str:
+    """Of a built-in network."""
+    return hashlib.sha256(f"sampan network {name}".encode()).hexdigest()
+
+
+def networks(record: ContainerRecord) -> dict[str, dict[str, Any]]:
+    mode = record.host_config.network_mode
+    if mode in BUILT_IN and not record.endpoints:
+        known = network_id(mode) if record.state.alive else ""
+        return {mode: endpoint_settings(record, mode, Endpoint(network_id=known))}
+    return {name: endpoint_settings(record, name, item) for name, item in record.endpoints.items()}
+
+
+def endpoint_settings(record: ContainerRecord, name: str, endpoint: Endpoint) -> dict[str, Any]:
     asked = (record.networking.endpoints_config or {}).get(name, _ASKED_NOTHING)
     return {
         "IPAMConfig": msgspec.to_builtins(asked.ipam_config) if asked.ipam_config else None,
