@@ -231,10 +231,10 @@ class TarReader:
 
     def _begin_content(self, header: Header) -> None:
         """Check what the header has become, and expect its content."""
-        if header.type == b"\0" or header.type == b"7":
+        if header.type == b"\0":
+            header.type = DIRECTORY if header.name.endswith(b"/") else FILE  # as V7 wrote them
+        elif header.type == b"7":
             header.type = FILE
-        if header.type == FILE and header.name.endswith(b"/"):
-            header.type = DIRECTORY  # as V7 wrote them
         if header.type in _HEADER_ONLY:
             header.size = 0
         if len(header.name) > NAME_LIMIT or len(header.linkname) > NAME_LIMIT:
