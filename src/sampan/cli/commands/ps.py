@@ -1,0 +1,53 @@
+"""`ps`: the list of containers."""
+
+from __future__ import annotations
+
+from sampan.cli.command import App
+from sampan.cli.filters import encode_filters
+from sampan.cli.flags import Flag
+from sampan.cli.formats.containers import HEADERS, ContainerRow, container_format
+from sampan.cli.formats.help import FORMAT_TABLE
+from sampan.cli.formats.table import parse_format, print_rows
+from sampan.cli.kinds import FILTER, INT, STRING, SWITCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sampan.cli.flags import Values
+    from sampan.cli.template.values import Record
+
+FLAGS = (
+    Flag("all", "a", SWITCH, "Show those too that do not run", default=False),
+    Flag("filter", "f", FILTER, "Show only what fits (name=value)"),
+    Flag("format", "", STRING, FORMAT_TABLE, default=""),
+    Flag("last", "n", INT, "Show the n that were made last", default=-1, note="-1"),
+    Flag("latest", "l", SWITCH, "Show the one that was made last", default=False),
+    Flag("no-trunc", "", SWITCH, "Show everything in full length", default=False),
+    Flag("quiet", "q", SWITCH, "Show ids only", default=False),
+    Flag("size", "s", SWITCH, "Show how much is on the disk", default=False),
+)
+
+
+def run(app: App, values: Values, arguments: list[str]) -> int:
+    source = values["format"]
+    if not source:
+        source = "" if values["quiet"] else app.config.text("psFormat")
+    last = 1 if values["latest"] and values["last"] == -1 else values["last"]
+    size = values["size"] or (not values.changed("size") and _wants_size(source))
+    query = {
+        "all": values["all"],
+        "limit": last if last > 0 else None,
+        "size": size,
+        "filters": encode_filters(values["filter"]),
+    }
+    containers: list[dict[str, Any]] = app.client.get("/containers/json", query)
+    rows: list[Record] = [ContainerRow(c, truncate=not values["no-trunc"]) for c in containers]
+    shown = container_format(source, quiet=values["quiet"], size=values["size"])
+    print_rows(shown, rows, HEADERS)
+    return 0
+
+
+def _wants_size(source: str) -> bool:
+    """Whether a template shows the size, which the daemon computes only when asked."""
+    return source not in ("", "table", "json", "raw") and "Size" in parse_format(source).fields()

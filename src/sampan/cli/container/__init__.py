@@ -1,0 +1,1 @@
+"""From the flags of `run` and `create` to the one object that creates a container."""

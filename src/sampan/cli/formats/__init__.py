@@ -1,0 +1,1 @@
+"""Lists as tables, lines or JSON, as `--format` asks."""

@@ -1,0 +1,78 @@
+"""`--format`: `table`, `table TEMPLATE`, `json`, `raw`, or a template, over rows of one kind."""
+
+from __future__ import annotations
+
+from sampan.cli.failure import Failure
+from sampan.cli.output import out
+from sampan.cli.tabwriter import align
+from sampan.cli.template.executor import ExecutionError, Template, TemplateError
+from sampan.cli.template.functions import HEADER_FUNCTIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.cli.template.values import Record
+
+TABLE = "table"
+QUIET = "{{.ID}}"
+
+
+def print_rows(source: str, rows: list[Record], headers: dict[str, str]) -> None:
+    """Raises Failure for a template that is none, or that does not fit the rows."""
+    is_table = is_table_format(source)
+    template = parse_format(source)
+    try:
+        lines = [template.execute(row) for row in rows]
+    except ExecutionError as error:
+        raise Failure(f"failed to execute template: {error}") from None
+    text = "".join(f"{line}\n" for line in lines)
+    out(align(f"{_header(template, headers)}\n{text}") if is_table else text)
+
+
+def is_table_format(source: str) -> bool:
+    return source.startswith(TABLE)
+
+
+def parse_format(source: str) -> Template:
+    """The template of a format: `\\t` and `\\n` are a tab and a newline."""
+    if is_table_format(source):
+        source = source.removeprefix(TABLE)
+    elif source == "json":
+        source = "{{json .}}"
+    text = source.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+    try:
+        return Template(text)
+    except TemplateError as error:
+        raise Failure(f"failed to parse template: {error}") from None
+
+
+def _header(template: Template, headers: dict[str, str]) -> str:
+    try:
+        return Template(template.text, HEADER_FUNCTIONS).execute(headers)
+    except ExecutionError:
+        return ""
+
+
+def ellipsis(text: str, width: int) -> str:
+    """At most `width` columns; wide characters of East Asia take two."""
+    if sum(map(_columns, text)) <= width:
+        return text
+    kept, used = "", 0
+    for character in text:
+        used += _columns(character)
+        if used > width - 1:
+            break
+        kept += character
+    return f"{kept}\u2026"
+
+
+def short_id(identity: str) -> str:
+    """Twelve digits, without the algorithm."""
+    return identity.partition(":")[2][:12] if ":" in identity else identity[:12]
+
+
+def _columns(character: str) -> int:
+    if character.isascii():
+        return 1
+    from unicodedata import east_asian_width
+
+    return 2 if east_asian_width(character) in ("W", "F") else 1

@@ -1,0 +1,18 @@
+"""Who we are, for messages, headers and `version`."""
+
+from __future__ import annotations
+
+PROGRAM = "sampan"
+VERSION = "0.1.0"
+COMMIT = "release"
+BUILD_TIME = ""
+
+API_VERSION = "1.50"
+MINIMUM_API_VERSION = "1.24"
+
+DEFAULT_SOCKET = "/run/sampan.sock"
+DEFAULT_HOST = "unix://" + DEFAULT_SOCKET
+
+
+def user_agent() -> str:
+    return f"Sampan-Client/{VERSION} (linux)"

@@ -1,0 +1,103 @@
+"""Data as a template sees it.
+
+JSON values are themselves: str, int, float, bool, list, dict (a map), None (a nil interface). A `Struct` has fields
+in an order and a Go type's name; a `Record` has methods; a `Nil` is a nil that knows its kind.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class Nil:
+    """A nil slice, map or pointer: empty, but not missing."""
+
+    def __init__(self, kind: str, type_name: str) -> None:
+        self.kind = kind
+        self.type_name = type_name
+
+    def to_json(self, escape_html: bool) -> str:
+        return "null"
+
+
+class Struct:
+    """A Go structure. `fields` in their order; `json_names` for those whose JSON differs ("" is left out)."""
+
+    def __init__(self, type_name: str, fields: dict[str, Any], json: dict[str, Any]) -> None:
+        self.type_name = type_name
+        self.fields = fields
+        self.json = json
+
+    def to_json(self, escape_html: bool) -> str:
+        from sampan.cli.jsontext import dumps
+
+        return dumps(self.json, escape_html=escape_html)
+
+
+class Pointer:
+    """A pointer inside a structure: followed by field access, printed as an address by Go."""
+
+    def __init__(self, target: Struct) -> None:
+        self.target = target
+
+    def to_json(self, escape_html: bool) -> str:
+        return self.target.to_json(escape_html)
+
+
+class Record:
+    """A row of a table: named columns, computed when they are asked for; some take arguments (`.Label "x"`)."""
+
+    type_name = ""
+
+    def columns(self) -> dict[str, Callable[..., Any]]:
+        """By Go's method names."""
+        raise NotImplementedError
+
+    def hidden(self) -> frozenset[str]:
+        """Those that JSON does not have: they take arguments."""
+        return frozenset()
+
+    def to_json(self, escape_html: bool) -> str:
+        from sampan.cli.jsontext import dumps
+
+        columns, hidden = self.columns(), self.hidden()
+        # Go marshals this map before the outer encoder's settings count: HTML is escaped here in any case.
+        return dumps({name: columns[name]() for name in sorted(columns) if name not in hidden})
+
+
+def is_true(value: Any) -> bool:
+    """Whether `if` takes it: not zero, not nil, not empty. A structure is always true."""
+    if isinstance(value, Nil):
+        return False
+    if isinstance(value, Struct | Pointer | Record):
+        return True
+    return bool(value)
+
+
+def follow(value: Any) -> Any:
+    return value.target if isinstance(value, Pointer) else value
+
+
+def type_name(value: Any) -> str:
+    """Go's name for the type of a value that was decoded from JSON."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, int):
+        return "int"
+    if isinstance(value, float):
+        return "float64"
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    if isinstance(value, list):
+        return "[]interface {}"
+    if isinstance(value, Pointer):
+        return f"*{value.target.type_name}"
+    if value is None:
+        return "<nil>"
+    name: str = value.type_name
+    return name
