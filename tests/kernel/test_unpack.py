@@ -61,7 +61,9 @@ async def store(tmp_path: Path, spawner: ForkingSpawner) -> AsyncIterator[Store]
     await store.close()
 
 
-async def unpack(store: Store, data: bytes, stage: str | None = None) -> tuple[Unpacked, Path]:
+async def unpack(
+    store: Store, data: bytes, stage: str | None = None, *, base: bool = False
+) -> tuple[Unpacked, Path]:
     """What the worker answers for a stream, and the folder it made."""
     stage = stage or store.snapshots.stage()
     source = os.path.join(store.data_root, "stream")
@@ -69,7 +71,7 @@ async def unpack(store: Store, data: bytes, stage: str | None = None) -> tuple[U
         opened.write(data)
     fd = os.open(source, os.O_RDONLY)
     try:
-        async with store.unpacker.job(fd, stage) as job:
+        async with store.unpacker.job(fd, stage, base=base) as job:
             return await job.result(), Path(stage, "fs")
     finally:
         os.close(fd)
@@ -80,7 +82,7 @@ def apply(data: bytes, folder: Path) -> None:
     mask = os.umask(0)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        applier = Applier(LinuxKernel(), fd, reserve=0)
+        applier = Applier(LinuxKernel(), fd, reserve=0, base=False)
         worker._consume(TarReader(), applier, data)
         applier.finish()
     finally:
@@ -201,6 +203,17 @@ async def test_whiteouts(store: Store) -> None:
     assert os.listdir(root / "opaque") == ["kept"]
     assert not is_opaque(root / "d")
     assert os.listdir(root / "d") == ["file"]
+
+
+async def test_whiteouts_of_a_base_layer_mean_nothing(store: Store) -> None:
+    """overlayfs would list them in folders that no other layer has."""
+    data = archive(file(".wh.gone"), directory("d"), file("d/.wh..wh..opq"), file("d/.wh.x"))
+    _, root = await unpack(store, data, base=True)
+    assert os.listdir(root) == ["d"]
+    assert os.listdir(root / "d") == []
+    assert not is_opaque(root / "d")
+    with pytest.raises(InvalidParameter, match="invalid whiteout"):
+        await unpack(store, archive(file(".wh..")), base=True)
 
 
 async def test_whiteouts_mean_lower_layers_only(store: Store) -> None:
@@ -579,13 +592,13 @@ async def test_a_worker_that_is_killed_is_an_error(store: Store, spawner: Forkin
     """EOF without an answer; and a caller that is cancelled takes its worker along."""
     read_fd, write_fd = os.pipe()
     stage = store.snapshots.stage()
-    async with store.unpacker.job(read_fd, stage) as job:
+    async with store.unpacker.job(read_fd, stage, base=True) as job:
         os.kill(spawner.pids[-1], 9)
         with pytest.raises(Exception, match="the worker for 'unpack' died"):
             await job.result()
 
     async def waiting() -> None:
-        async with store.unpacker.job(read_fd, stage) as job:
+        async with store.unpacker.job(read_fd, stage, base=True) as job:
             started.set()
             await job.result()
 

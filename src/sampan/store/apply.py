@@ -46,10 +46,11 @@ _ENTRY_COST = 4096  # what an entry takes at least, so that a million empty ones
 class Applier:
     """Feed it a TarReader's events: `entry`, `data`…, `end`; then `finish`.
 
+    `reserve` bytes stay free on the file system; a `base` layer has nothing below it.
     Raises ProtocolError and OSError; `name` is the entry it was at.
     """
 
-    def __init__(self, kernel: Kernel, root_fd: int, *, reserve: int) -> None:
+    def __init__(self, kernel: Kernel, root_fd: int, *, reserve: int, base: bool) -> None:
         self.name = b""
         self.entries = 0
         self.size = 0
@@ -57,6 +58,7 @@ class Applier:
         self._kernel = kernel
         self._root = root_fd
         self._reserve = reserve
+        self._base = base
         self._until_look = 0
         self._folders: dict[bytes, int] = {}
         self._times: dict[bytes, int] = {}
@@ -224,14 +226,16 @@ class Applier:
             os.close(source)
 
     def _whiteout(self, above: int, leaf: bytes) -> None:
+        hidden = leaf[len(WHITEOUT) :]
+        if hidden in (b"", b".", b".."):
+            raise ProtocolError("invalid whiteout in the tar archive")
+        if self._base:
+            return  # it hides nothing, and overlayfs would list it in folders of one layer only
         if leaf == _OPAQUE:
             self._make_opaque(above, b".")
             return
         if leaf.startswith(_AUFS):
             return
-        hidden = leaf[len(WHITEOUT) :]
-        if hidden in (b"", b".", b".."):
-            raise ProtocolError("invalid whiteout in the tar archive")
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=above)
         except FileExistsError:

@@ -118,7 +118,10 @@ class Copier:
         with os.scandir(source) as entries:
             names = [os.fsencode(entry.name) for entry in entries]
         for name in names:
-            found = os.stat(name, dir_fd=source, follow_symlinks=False)
+            try:
+                found = os.stat(name, dir_fd=source, follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # overlayfs lists the whiteouts of folders that only one layer has
             path = folder + b"/" + name if folder else name
             if stat.S_ISDIR(found.st_mode):
                 os.mkdir(name, 0o700, dir_fd=destination)

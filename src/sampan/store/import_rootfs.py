@@ -71,7 +71,7 @@ async def receive(store: Store, chunks: AsyncIterable[bytes], stage: str, lease:
         compression, chunks = "", decompressed(chunks)
     pipe = PipeWriter()
     try:
-        async with store.unpacker.job(pipe.read_fd, stage) as job:
+        async with store.unpacker.job(pipe.read_fd, stage, base=True) as job:
             pipe.close_reader()
             async with store.content.writer(lease) as writer:
                 async for chunk in gather(chunks):

@@ -47,9 +47,12 @@ class Unpacker:
         self._locks: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    def job(self, source_fd: int, stage: str) -> StageJob:
-        """The worker that fills `stage` from `source_fd`, a file or the reading end of a pipe."""
-        return StageJob(self._spawn, source_fd, stage)
+    def job(self, source_fd: int, stage: str, *, base: bool) -> StageJob:
+        """The worker that fills `stage` from `source_fd`, a file or the reading end of a pipe.
+
+        `base`: nothing is below this layer, so that its whiteouts mean nothing.
+        """
+        return StageJob(self._spawn, source_fd, stage, base=base)
 
     async def stack(
         self, sources: Sequence[Source], lease: Lease, progress: Progress | None = None
@@ -106,7 +109,7 @@ class Unpacker:
     async def _unpack(self, source: Source, stage: str, progress: Progress | None) -> Unpacked:
         fd = source.open()
         try:
-            async with self.job(fd, stage) as job:
+            async with self.job(fd, stage, base=source.parent is None) as job:
                 result = asyncio.ensure_future(job.result())
                 try:
                     while not result.done():
@@ -138,11 +141,11 @@ class Unpacker:
 class StageJob:
     """`async with` around the time the worker lives; `result()` is its answer."""
 
-    def __init__(self, spawn: jobs.Spawn, source_fd: int, stage: str) -> None:
+    def __init__(self, spawn: jobs.Spawn, source_fd: int, stage: str, *, base: bool) -> None:
         self._folder = os.open(
             os.path.join(stage, "fs"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         )
-        args = {"reserve": FREE_RESERVE}
+        args = {"reserve": FREE_RESERVE, "base": base}
         self._job = jobs.Job(spawn, "unpack", args, [source_fd, self._folder])
 
     async def __aenter__(self) -> StageJob:

@@ -56,8 +56,9 @@ class PeerGone(Exception):
 
 
 def unpack(args: dict[str, Any], fds: list[int]) -> None:
-    """`args`: `reserve`, bytes that must stay free."""
-    _run(fds[0], lambda channel: _unpack(channel, fds[1], fds[2], int(args["reserve"])))
+    """`args`: `reserve`, bytes that must stay free; `base`, whether nothing is below the layer."""
+    reserve, base = int(args["reserve"]), bool(args["base"])
+    _run(fds[0], lambda channel: _unpack(channel, fds[1], fds[2], reserve=reserve, base=base))
 
 
 def remove(args: dict[str, Any], fds: list[int]) -> None:
@@ -99,12 +100,12 @@ def _failure(error: BaseException) -> Message:
     return {"error": f"{type(error).__name__}: {error}", "kind": "os", "errno": errno.EIO}
 
 
-def _unpack(channel: Channel, source: int, folder: int, reserve: int) -> Message:
+def _unpack(channel: Channel, source: int, folder: int, *, reserve: int, base: bool) -> Message:
     kernel = LinuxKernel()
     syncfs = Libc().function("syncfs", Int)
     _limit(kernel)
     _enter(kernel, folder)
-    applier = Applier(kernel, folder, reserve=reserve)
+    applier = Applier(kernel, folder, reserve=reserve, base=base)
     digest = hashlib.sha256()
     try:
         _apply(channel, source, applier, digest.update)
