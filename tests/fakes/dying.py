@@ -1,0 +1,82 @@
+"""A process that works on a store and kills itself at the N-th call that changes a disk.
+
+    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, volume, snapshot
+
+Exits with 0 when the action was over before the N-th call, and dies by SIGKILL otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from sampan.store import metadata
+from sampan.store.store import Store, open_store
+from tests.fakes.spawn import ForkingSpawner
+
+COUNTED = ("open", "write", "fsync", "fchmod", "rename", "unlink", "mkdir")
+
+
+class Bomb:
+    """Counts calls; the last one still happens."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return counted
+
+
+def arm(bomb: Bomb) -> None:
+    for name in COUNTED:
+        setattr(os, name, bomb.wrap(getattr(os, name)))
+    execute = bomb.wrap(metadata.Metadata.execute)
+    metadata.Metadata.execute = execute  # type: ignore[method-assign]
+
+
+async def chunks(path: str) -> AsyncIterator[bytes]:
+    with open(path, "rb") as file:
+        while piece := file.read(20_000):
+            yield piece
+
+
+async def act(store: Store, action: str, archive: str) -> None:
+    if action == "load":
+        await store.load(chunks(archive), lambda message: None)
+    elif action == "import":
+        await store.import_rootfs(chunks(archive), reference="new:1", changes=["CMD sh"])
+    elif action == "rmi":
+        store.remove_image("old:1", uses={})
+        await store.trash.empty()
+    elif action == "volume":
+        store.volumes.create("vol")
+        store.volumes.remove("vol")
+        await store.trash.empty()
+    elif action == "snapshot":
+        top = store.images.resolve("old:1").top
+        store.snapshots.prepare("container", top)
+        store.snapshots.remove("container")
+        await store.trash.empty()
+
+
+async def main(root: str, action: str, at: int, archive: str) -> None:
+    spawner = ForkingSpawner()
+    store = open_store(root, spawner)
+    arm(Bomb(at))
+    await act(store, action, archive)
+    os._exit(0)  # without the calls of a clean end
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
