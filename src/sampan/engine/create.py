@@ -94,7 +94,7 @@ def _plan(
     host, warnings = validate.check_host_config(
         config, host, features=facts.cgroup_features, cpus=facts.cpu_set, mems=facts.memory_nodes
     )
-    settings.check_network(host, networking, bridged=services.networks.default is not None)
+    settings.check_network(host, networking)
     _check_joined(services, host)
     merged = settings.settle_hostname(
         merged, host, container_id=container_id, host_name=facts.name()

@@ -75,6 +75,7 @@ class Bridge(Protocol):
     def gateway(self) -> object:
         """The address that containers route through."""
         ...
+
     @property
     def subnet(self) -> object: ...
 

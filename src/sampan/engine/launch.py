@@ -65,6 +65,8 @@ class Prepare(Step[Launch]):
         return "prepare mounts and the run folder"
 
     async def execute(self, launch: Launch) -> None:
+        bridged = launch.services.networks.default is not None
+        settings.check_network_exists(launch.record.host_config.network_mode, bridged=bridged)
         intent.prepare_sources(launch.record)
         launch.root = launch.services.store.snapshots.mounts(launch.container_id)
         path = launch.services.paths.run(launch.container_id)

@@ -64,20 +64,18 @@ def settle_hostname(
     return msgspec.structs.replace(config, hostname=host_name if shared else container_id[:12])
 
 
-def check_network(host: HostConfig, networking: NetworkingConfig, *, bridged: bool) -> None:
-    """`host` is settled; `bridged`: there is a default network. Raises NotFound, InvalidParameter."""
+def check_network(host: HostConfig, networking: NetworkingConfig) -> None:
+    """`host` is settled. Raises InvalidParameter, NotImplementedHere.
+
+    Whether the network exists is found at the start: a 404 here would make the docker client pull the image.
+    """
     mode = host.network_mode
-    if mode not in (BRIDGE, "host", "none") and not mode.startswith("container:"):
-        raise NotFound(f"network {mode} not found")
-    if mode == BRIDGE and not bridged:
-        raise NotFound(f"network {mode} not found")
     names = {BRIDGE if name == "default" else name for name in networking.endpoints_config or {}}
-    if len(names) > 1:
+    if len(names | {mode}) > 1 and names:
         raise InvalidParameter(
-            f"Container cannot be connected to network endpoints: {', '.join(sorted(names))}"
+            "Container cannot be connected to network endpoints: "
+            + ", ".join(sorted(names | {mode}))
         )
-    for name in names - {mode}:
-        raise NotFound(f"network {name} not found")
     for endpoint in (networking.endpoints_config or {}).values():
         if endpoint.ipam_config and endpoint.ipam_config.i_pv4_address:
             raise InvalidParameter(
@@ -88,6 +86,15 @@ def check_network(host: HostConfig, networking: NetworkingConfig, *, bridged: bo
             check_mac(endpoint.mac_address)
     if mode == BRIDGE and (host.port_bindings or host.publish_all_ports):
         raise NotImplementedHere("publishing ports is not supported by this version of sampan")
+
+
+def check_network_exists(mode: str, *, bridged: bool) -> None:
+    """`bridged`: there is a default network. Raises NotFound."""
+    known = (
+        mode in ("host", "none") or mode.startswith("container:") or (mode == BRIDGE and bridged)
+    )
+    if not known:
+        raise NotFound(f"network {mode} not found")
 
 
 def wanted_mac(networking: NetworkingConfig) -> str | None:
