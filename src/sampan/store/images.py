@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sampan.errors import NotFound
+from sampan.errors import NotFound, SampanError
 from sampan.spec.digest import Digest, digest_from_hex, hex_of, is_hex, is_hex_prefix, parse_digest
 from sampan.spec.image import ImageConfig, chain_ids, parse_config
 from sampan.spec.reference import Reference, parse
@@ -172,6 +172,16 @@ class Images:
         if entries:
             entries[0] = entries[0]._replace(id=image.id, tags=tuple(image.repo_tags))
         return entries
+
+    def broken(self) -> Sequence[str]:
+        """Ids of images whose config cannot be read any more; nothing else can be said of them."""
+        found = []
+        for image_id in self._metadata.texts("SELECT id FROM images"):
+            try:
+                self._config(image_id)
+            except SampanError:
+                found.append(image_id)
+        return found
 
     def _image(self, image_id: str, manifest: str, size: int, tagged: str) -> Image:
         raw, config = self._config(image_id)

@@ -60,8 +60,8 @@ class Store:
 
     async def start(self) -> None:
         """Sweep what a dead daemon left, install the built-in image once, begin to empty the trash."""
-        for image_id in self._collector.sweep():
-            log.error("image %s has lost a layer and is forgotten", image_id)
+        for image_id in [*self._collector.sweep(), *self.images.broken()]:
+            log.error("image %s has lost its config or a layer and is forgotten", image_id)
             self.images.forget(image_id)
         self.volumes.sweep()
         self._collector.collect()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from sampan.spec.digest import digest_of
 from sampan.store.store import Store, open_store
 from tests.fakes.spawn import ForkingSpawner
@@ -60,6 +62,30 @@ async def test_start_sweeps_what_a_dead_daemon_left(
     assert os.listdir(root / "content" / "ingest") == os.listdir(root / "trash") == []
     expected = {"container", *(chain[7:] for chain in image.chain)}
     assert set(os.listdir(root / "snapshots")) == expected
+    await store.close()
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
+async def test_an_image_whose_config_is_damaged_is_given_up(
+    tmp_path: Path, spawner: ForkingSpawner, damage: str
+) -> None:
+    """The daemon starts, says so, and lists the rest."""
+    store = open_store(str(tmp_path / "data"), spawner)
+    store.metadata.values.put("builtin.hello-world", b"1")
+    kept = await add_image(store, "kept")
+    bad = await add_image(store, "bad", diffs=["b"])
+    path = store.content.path(bad.id)
+    os.chmod(path, 0o600)
+    if damage == "missing":
+        os.unlink(path)
+    else:
+        with open(path, "r+b") as file:
+            file.truncate(10) if damage == "truncated" else file.write(b"X")
+    await store.close()
+    store = open_store(str(tmp_path / "data"), spawner)
+    await store.start()
+    assert [image.id for image in store.images.list()] == [kept.id]
+    assert not store.content.has(bad.id)
     await store.close()
 
 
