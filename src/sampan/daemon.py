@@ -42,20 +42,33 @@ def main() -> int:
         return 0
     if os.geteuid() != 0:
         return _fail("sampand needs to be started with root privileges", FAILED)
-    process = spawner.launch({"monitor": monitor_role, **ROLES})
+    process = spawner.launch(_roles())
     return _start(arguments, process)
 
 
 def _isolate() -> None:
     """Nothing of the caller's environment or folder may decide what is imported: run again with `-I`."""
-    if sys.flags.isolated:
-        return
+    if not sys.flags.isolated:
+        os.execv(sys.executable, [*_program("main"), *sys.argv[1:]])
+
+
+def _program(function: str) -> list[str]:
+    """The command that runs a function of this module, isolated; its exit status is the function's result."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = (
         f"import sys; sys.path.append({root!r}); sys.argv[0] = 'sampand'; "
-        "from sampan.daemon import main; sys.exit(main())"
+        f"from sampan import daemon; sys.exit(daemon.{function}())"
     )
-    os.execv(sys.executable, [sys.executable, "-I", "-c", code, *sys.argv[1:]])
+    return [sys.executable, "-I", "-c", code]
+
+
+def spawn_anew() -> int:
+    """Of the program that `spawner.launch_anew` starts: serve at the descriptor that it was given."""
+    spawner.take_over(int(sys.argv[1]), _roles())
+
+
+def _roles() -> dict[str, spawner.Role]:
+    return {"monitor": monitor_role, **ROLES}
 
 
 def _fail(text: str, status: int) -> int:
@@ -123,7 +136,7 @@ async def _run(
 
     stop = _catch_signals(arguments)
     sockets = listen.open_sockets(config.hosts, group=config.group, environment=os.environ)
-    spawn = Spawner(process)
+    spawn = Spawner(process, anew=lambda: spawner.launch_anew(_program("spawn_anew")))
     with phase("open the store"):
         store = open_store(paths.data_root, spawn.spawn)
         await store.start()
@@ -218,6 +231,8 @@ def _catch_signals(arguments: options.Arguments) -> Any:
             return
         journal.set_up(config.log_level, debug=config.debug)
 
+    # The spawner is our only child, and EOF tells of its end.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)

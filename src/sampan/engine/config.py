@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from sampan.spec.container import Ulimit
 
-DEFAULT_HOST = "unix:///run/sampan/docker.sock"
+DEFAULT_HOST = "unix:///run/sampan.sock"
 DEFAULT_CONFIG_FILE = "/etc/sampan/daemon.json"
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
@@ -32,7 +32,7 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     group: str = ""  # empty: `docker` when it exists, else `sampan`, else root
     data_root: str = field(default="/var/lib/sampan", name="data-root")
     exec_root: str = field(default="/run/sampan", name="exec-root")
-    pidfile: str = "/run/sampan/sampand.pid"
+    pidfile: str = "/run/sampan.pid"
     debug: bool = False
     log_level: str = field(default="info", name="log-level")
     labels: tuple[str, ...] = ()

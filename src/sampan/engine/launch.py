@@ -1,9 +1,9 @@
 """The steps from a record to a running container, each undone when a later one fails.
 
     sources and folder → user, devices → namespaces → config.json and /etc files → fork the monitor
-      → plug the network (while the monitor creates) → created → clients that wait → start
+      → plug the network and write the row (while the monitor creates) → created → clients that wait → start
 
-Nothing here writes the record; `lifecycle.py` does.
+What readers see of it is changed by `lifecycle.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sampan.engine import etc, intent, network_use, settings, times
+from sampan.engine import etc, intent, network_use, settings, times, transitions
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Bridge, Message, Monitor
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -40,6 +40,7 @@ class Launch:
     record: ContainerRecord
     watch: Callable[[Monitor], None]  # before anything can be missed
     take_pending: Callable[[], list[Pending]]
+    automatic: bool = False  # by its restart policy
     root: list[Mount] = field(default_factory=list)
     user: User | None = None
     devices: list[Device] = field(default_factory=list)
@@ -53,6 +54,17 @@ class Launch:
     @property
     def container_id(self) -> str:
         return self.record.id
+
+    def running(self) -> ContainerRecord:
+        """The record of the container that runs, as far as is known by now."""
+        return transitions.started(
+            self.record,
+            pid=self.pid,
+            started_at=self.started_at or self.services.clock.now(),
+            boot_id=self.services.host.boot_id,
+            endpoints=self.record.endpoints | self.endpoints,
+            automatic=self.automatic,
+        )
 
     def close(self) -> None:
         """The descriptors have done their work."""
@@ -187,6 +199,20 @@ class Plug(Step[Launch]):
             network_use.tell(services, container_id, name, endpoint.network_id, "disconnect")
 
 
+class WriteAhead(Step[Launch]):
+    """From here on the row says that it runs: a crash at any later instant leaves one that is adopted, or found
+    dead, with its addresses. The monitor creates meanwhile, so the disk is waited for in its shadow."""
+
+    def describe(self) -> str:
+        return "write down that it runs"
+
+    async def execute(self, launch: Launch) -> None:
+        launch.services.write_record(launch.running())
+
+    async def undo(self, launch: Launch) -> None:
+        launch.services.write_record(launch.record)
+
+
 class AwaitCreated(Step[Launch]):
     def describe(self) -> str:
         return "wait until it is created"
@@ -230,6 +256,7 @@ STEPS: tuple[Step[Launch], ...] = (
     WriteFiles(),
     Fork(),
     Plug(),
+    WriteAhead(),
     AwaitCreated(),
     HandOver(),
     Start(),

@@ -17,7 +17,7 @@ from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import STEPS, Launch, moment_of
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
-from sampan.engine.steps import run_steps, undo_steps
+from sampan.engine.steps import run_steps
 from sampan.engine.transitions import Exit
 from sampan.errors import NotModified, SampanError
 
@@ -37,40 +37,23 @@ async def start(services: Services, actor: Actor, *, automatic: bool = False) ->
         actor.record,
         watch=lambda monitor: watch(services, actor, monitor),
         take_pending=actor.take_pending,
-    )
-    subject = f"start {actor.record.id[:12]}"
-    try:
-        await run_steps(STEPS, launch, subject)
-        try:
-            _running(services, actor, launch, automatic=automatic)
-        except Exception as error:
-            await undo_steps(STEPS, launch, subject, error)
-            raise
-    except Exception as error:
-        await _start_failed(services, actor, error, automatic=automatic)
-    finally:
-        launch.close()
-
-
-def _running(services: Services, actor: Actor, launch: Launch, *, automatic: bool) -> None:
-    record = transitions.started(
-        actor.record,
-        pid=launch.pid,
-        started_at=launch.started_at,
-        boot_id=services.host.boot_id,
-        endpoints=actor.record.endpoints | launch.endpoints,
         automatic=automatic,
     )
+    try:
+        await run_steps(STEPS, launch, f"start {actor.record.id[:12]}")
+    except Exception as error:
+        raise await _start_failed(services, actor, error, automatic=automatic) from error
+    finally:
+        launch.close()
     actor.filter, actor.filter_known = launch.filter, True
-    # Without its row a crash leaves a container that reconciliation finds by its run folder and,
-    # being auto-removed, need not bring back after a reboot: no fsync on its way.
-    actor.save(record, durable=not record.host_config.auto_remove)
-    services.events.emit("container", "start", record.id, attributes_of(record))
+    # The row was written ahead; what it lacks the monitor knows.
+    actor.save(launch.running(), durable=False)
+    services.events.emit("container", "start", actor.record.id, attributes_of(actor.record))
 
 
 async def _start_failed(
     services: Services, actor: Actor, error: Exception, *, automatic: bool
-) -> None:
+) -> SampanError:
     """What could not be started is as it was before, but for the reason; auto-removed, it goes."""
     actor.monitor = None
     failure, exit_code = failures.of_start(error)
@@ -83,7 +66,7 @@ async def _start_failed(
         actor.tell_exit()
     if record.host_config.auto_remove:
         await removal.remove(services, actor, volumes=True)
-    raise failure from error
+    return failure
 
 
 def watch(services: Services, actor: Actor, monitor: Monitor) -> None:

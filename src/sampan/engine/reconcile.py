@@ -141,12 +141,18 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
     if not record.state.alive:
         record = transitions.started(
             record,
-            pid=int(state["pid"]),
-            started_at=moment_of(state.get("started_at")) or services.clock.now(),
+            pid=0,
+            started_at=0,
             boot_id=services.host.boot_id,
             endpoints=record.endpoints,
             automatic=False,
         )
+    # The row was written before these were known.
+    record = msgspec.structs.replace(
+        record,
+        pid=int(state["pid"]),
+        started_at=moment_of(state.get("started_at")) or record.started_at,
+    )
     paused = phase == "paused"
     if paused != (record.state is State.PAUSED):
         record = transitions.paused(record) if paused else transitions.unpaused(record)

@@ -48,19 +48,11 @@ def info(services: Services) -> dict[str, Any]:
         "ContainersStopped": sum(not state.alive for state in states),
         "Images": len(services.store.images.list()),
         "Driver": "overlay2",
-        "DriverStatus": [["Supports d_type", "true"], ["Native Overlay Diff", "true"]],
-        "Plugins": {
-            "Volume": ["local"],
-            "Network": ["bridge", "host", "null"],
-            "Authorization": None,
-            "Log": ["json-file", "none"],
-        },
+        "DriverStatus": _DRIVER,
+        "Plugins": _PLUGINS,
         **{name: feature in host.cgroup_features for name, feature in _LIMITS.items()},
-        "KernelMemory": False,
-        "KernelMemoryTCP": False,
+        **dict.fromkeys(_NOT_HERE, False),
         "IPv4Forwarding": _forwarding(),
-        "BridgeNfIptables": False,
-        "BridgeNfIp6tables": False,
         "Debug": services.debugging(),
         "NFd": len(os.listdir("/proc/self/fd")),
         "NGoroutines": 0,
@@ -75,23 +67,14 @@ def info(services: Services) -> dict[str, Any]:
         "OSType": "linux",
         "Architecture": host.architecture,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {
-            "AllowNondistributableArtifactsCIDRs": [],
-            "AllowNondistributableArtifactsHostnames": [],
-            "InsecureRegistryCIDRs": [],
-            "IndexConfigs": {},
-            "Mirrors": [],
-        },
+        "RegistryConfig": _REGISTRY,
         "NCPU": host.cpus,
         "MemTotal": host.memory,
         "GenericResources": None,
         "DockerRootDir": config.data_root,
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
+        **dict.fromkeys(("HttpProxy", "HttpsProxy", "NoProxy"), ""),
         "Name": host.name(),
         "Labels": list(config.labels),
-        "ExperimentalBuild": False,
         "ServerVersion": VERSION,
         "Runtimes": {"sampan": {"path": "sampan-runtime"}},
         "DefaultRuntime": "sampan",
@@ -99,15 +82,31 @@ def info(services: Services) -> dict[str, Any]:
         "LiveRestoreEnabled": True,
         "Isolation": "",
         "InitBinary": config.init_path or "sampan-init",
-        "ContainerdCommit": commit,
-        "RuncCommit": commit,
-        "InitCommit": commit,
+        **dict.fromkeys(("ContainerdCommit", "RuncCommit", "InitCommit"), commit),
         "SecurityOptions": security_options(services),
         "FirewallBackend": {"Driver": "nftables"},
         "Warnings": [text for name, text in _WARNINGS.items() if name not in host.cgroup_features],
     }
 
 
+_NOT_HERE = (
+    *("KernelMemory", "KernelMemoryTCP", "BridgeNfIptables", "BridgeNfIp6tables"),
+    "ExperimentalBuild",
+)
+_DRIVER = [["Supports d_type", "true"], ["Native Overlay Diff", "true"]]
+_PLUGINS = {
+    "Volume": ["local"],
+    "Network": ["bridge", "host", "null"],
+    "Authorization": None,
+    "Log": ["json-file", "none"],
+}
+_REGISTRY: dict[str, Any] = {
+    "AllowNondistributableArtifactsCIDRs": [],
+    "AllowNondistributableArtifactsHostnames": [],
+    "InsecureRegistryCIDRs": [],
+    "IndexConfigs": {},
+    "Mirrors": [],
+}
 _SWARM = {
     "NodeID": "",
     "NodeAddr": "",

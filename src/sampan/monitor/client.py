@@ -152,9 +152,15 @@ class Spawned(NamedTuple):
 
 
 class Spawner:
-    """Restarts the spawner when it has died: its keeper forks another, and it another keeper."""
+    """Restarts the spawner when it has died: its keeper forks another, and it another keeper.
 
-    def __init__(self, process: SpawnerProcess) -> None:
+    `anew` makes both when both have died; without it that is the end.
+    """
+
+    def __init__(
+        self, process: SpawnerProcess, anew: Callable[[], SpawnerProcess] | None = None
+    ) -> None:
+        self._anew = anew
         self._waiting: deque[asyncio.Future[Spawned]] = deque()
         self._idle: Channel = process.keeper  # blocking: asked only to make the other one anew
         self._wire = self._wire_up(process.channel)
@@ -230,8 +236,20 @@ class Spawner:
         try:
             self._idle = new_spawner(working)
         except OSError as error:
-            raise SpawnerDied(f"the spawner died and could not be restarted: {error}") from None
+            if self._anew is None:
+                raise SpawnerDied(f"the spawner died and could not be restarted: {error}") from None
+            working = self._both_anew()
         self._wire = self._wire_up(working)
+
+    def _both_anew(self) -> Channel:
+        assert self._anew is not None
+        self._idle.close()
+        try:
+            process = self._anew()
+        except OSError as error:
+            raise SpawnerDied(f"the spawner could not be launched anew: {error}") from None
+        self._idle = process.keeper
+        return process.channel
 
 
 def _close_all(fds: Sequence[int]) -> None:

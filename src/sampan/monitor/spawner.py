@@ -20,7 +20,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ Role = Callable[[dict[str, Any], list[int]], None]
 """A function, or an object with `warm()`, which is called once in every spawner before it serves."""
 
 SPAWNER = "spawner"
+ANEW_DEADLINE = 10.0  # seconds
 CRASHED = 70  # exit status of a child whose role raised
 
 # Plain integers: the enumerations of `socket` are Python code, and pages.
@@ -88,6 +89,31 @@ def new_spawner(channel: Channel) -> Channel:
     finally:
         theirs.close()
     return ours
+
+
+def launch_anew(argv: Sequence[str]) -> SpawnerProcess:
+    """As `launch`, for a daemon that must not fork any more and has lost both processes at once: a new
+    program, `argv` with a descriptor's number behind it, which calls `take_over`. Blocks some 100 ms.
+    """
+    ours, theirs = Channel.pair()
+    try:
+        os.set_inheritable(theirs.fileno(), True)
+        command = [*argv, str(theirs.fileno())]
+        os.posix_spawn(command[0], command, os.environ, setsigdef=[signal.SIGCHLD])
+        ours.sock.settimeout(ANEW_DEADLINE)
+        channel = new_spawner(ours)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return SpawnerProcess(channel, ours)
+
+
+def take_over(fd: int, roles: Mapping[str, Role]) -> NoReturn:
+    """In the program that `launch_anew` started: be the keeper. Never returns."""
+    os.set_inheritable(fd, False)
+    _become(Channel.adopt(fd), roles)
 
 
 def _become(channel: Channel, roles: Mapping[str, Role]) -> NoReturn:
