@@ -83,7 +83,7 @@ def read_file(path: str) -> dict[str, Any]:
 
 
 def merge(flags: dict[str, Any], directives: dict[str, Any]) -> DaemonConfig:
-    """Flags (by key of daemon.json, only those that were given) and the file's directives, as one. Raises ConfigError."""
+    """Flags (by key of daemon.json, only those that were given) and the file's directives. Raises ConfigError."""
     unknown = [key for key in directives if key not in KEYS]
     if unknown:
         raise ConfigError(

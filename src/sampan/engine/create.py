@@ -64,9 +64,7 @@ async def create_container(
     record, warnings = _plan(services, name, config, host_config, networking, image)
     draft = Draft(services, record, image)
     with draft.name_held:
-        await run_steps(
-            (TakeName(), MakeFolder(), MakeVolumes(), WriteRow()), draft, f"create {record.id[:12]}"
-        )
+        await run_steps(STEPS, draft, f"create {record.id[:12]}")
     services.events.emit("container", "create", record.id, attributes_of(draft.record))
     return Created(record.id, warnings)
 
@@ -263,3 +261,6 @@ class WriteRow(Step[Draft]):
             services.containers.forget(draft.actor)
         services.store.metadata.containers.delete(record.id)
         services.store.snapshots.remove(record.id)
+
+
+STEPS: tuple[Step[Draft], ...] = (TakeName(), MakeFolder(), MakeVolumes(), WriteRow())

@@ -1,5 +1,6 @@
-"""The API's `filters` parameter, decoded: {"label": ["a=b"], "status": ["running"]}. Rules of moby's `api/types/filters`.
+"""The API's `filters` parameter, decoded: {"label": ["a=b"], "status": ["running"]}.
 
+Rules of moby's `api/types/filters`.
 Values of one key are alternatives (labels: all must hold), keys must all hold, an absent key holds.
 """
 

@@ -1,6 +1,7 @@
 """What the user asked for over what the image says: one `ContainerConfig`. Pure.
 
-Rules of moby's `runconfig.Merge`. Image configuration is data: it fills what the user left open and decides nothing else.
+Rules of moby's `runconfig.Merge`.
+Image configuration is data: it fills what the user left open and decides nothing else.
 """
 
 from __future__ import annotations
