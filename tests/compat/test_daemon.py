@@ -320,7 +320,7 @@ def test_configuration_file(tmp_path: Path) -> None:
         ({"nosuch": 1}, [], "the following directives don't match any configuration option: nosuch"),
         ({"debug": True}, ["--debug"], "the following directives are specified both as a flag and in the configuration file"),
         ({"dns": "10.1.1.1"}, [], "dns"),
-        ({"bip": "not an address"}, [], "bip"),
+        ({"bip": "not an address"}, [], "invalid CIDR address"),
         ({}, ["--nosuch"], "nosuch"),
         ({}, ["--host=tcp://127.0.0.1:2375"], "TLS"),
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Driver
+from tests.engines import Driver, wait_until
 from tests.rootfs import TarBuilder, busybox_tar, debian_tar
 
 
@@ -261,15 +261,15 @@ def test_hostile_archives_change_nothing_outside(ours: Driver, kind: str) -> Non
     before = {image["Id"] for image in ours.engine.request("GET", "/images/json?all=1")[1]}
     result = ours("import", "-", "hostile:1", input=hostile(kind))
     assert not Path("/escaped").exists()
-    assert not list(ours.engine.data_root.parent.glob("**/escaped")) or result.code == 0
     if kind in ("truncated", "not a tar", "hard link out"):
         assert result.code == 1, result
     if result.code:
         assert {
             image["Id"] for image in ours.engine.request("GET", "/images/json?all=1")[1]
         } == before
-        ingest = ours.engine.data_root / "content" / "ingest"
-        assert not list(ingest.iterdir()) if ingest.exists() else True
+        for place in "content/ingest", "trash":
+            folder = ours.engine.data_root / place
+            wait_until(lambda: not list(folder.iterdir()), f"{place} to be empty")  # noqa: B023
     else:
         ours.ok("rmi", "hostile:1")
 

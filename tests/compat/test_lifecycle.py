@@ -172,7 +172,7 @@ def test_logs(driver: Driver) -> None:
         "busybox",
         "sh",
         "-c",
-        "echo one; echo two >&2; echo three; printf unended",
+        "echo one; echo two >&2; sleep 0.2; echo three; printf unended",
     )
     logs = driver("logs", "c1")
     assert logs.out == "one\nthree\nunended"
