@@ -1,9 +1,10 @@
 """How long the runtime alone takes: create, start, end and clean-up of `true` in a busybox root, network none.
 
-    python bench/runtime_floor.py [--count 50] [--profile]       as root
+    python -m bench.runtime_floor [--count 50] [--profile]       as root, from the top folder
 
-Prints the median and the best of: the whole, its parts, and the same without cgroups. With --profile
-it prints what init and its parent spend, step by step, for one container.
+Prints the median and the best of the whole and its parts, in a network namespace that is ready (as
+the engine has it), in a new one, and without cgroups. With --profile it prints what init and its
+parent spend, call by call, for one container.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ import gc
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-sys.path[:0] = [os.path.join(os.path.dirname(__file__), "..", part) for part in ("src", "")]
+from tests.bundles import make_config, make_rootfs
 
+from sampan.linux import constants as c
 from sampan.linux.cgroup import detect
 from sampan.linux.kernel import LinuxKernel
 from sampan.runtime.create import create
 from sampan.runtime.exec import exec_process
 from sampan.runtime.request import Request, Target, wait_exit
 from sampan.spec.mount import Mount
-from tests.bundles import make_config, make_rootfs
 
 Seconds = dict[str, float]
 
@@ -77,11 +78,28 @@ def run_once(kernel: LinuxKernel, request: Request) -> Seconds:
     }
 
 
+def make_network_namespace(kernel: LinuxKernel) -> int:
+    reader, writer = os.pipe()
+    pid, pidfd = kernel.clone3(c.CLONE_NEWNET)
+    if pid == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    for end in (reader, writer):
+        os.close(end)
+    wait_exit(kernel, pidfd)
+    os.close(pidfd)
+    return fd
+
+
 def measure(count: int, once: Callable[[], Seconds]) -> None:
     samples = [once() for _ in range(count)]
     for name in samples[0]:
         values = sorted(sample[name] * 1e3 for sample in samples)
-        print(f"    {name:<8} median {statistics.median(values):6.2f} ms   best {values[0]:6.2f} ms")
+        print(
+            f"    {name:<8} median {statistics.median(values):6.2f} ms   best {values[0]:6.2f} ms"
+        )
 
 
 def bench_exec(kernel: LinuxKernel, request: Request, count: int) -> None:
@@ -128,8 +146,11 @@ def main() -> None:
             return
         print(f"with cgroups ({hierarchies.mode}, {len(hierarchies.v1)} of v1)")
         with_cgroup = Request(config, root, hierarchies=hierarchies)
+        ready = replace(with_cgroup, namespaces={"network": make_network_namespace(kernel)})
+        measure(options.count, lambda: run_once(kernel, ready))
+        print("the same with a new network namespace each")
         measure(options.count, lambda: run_once(kernel, with_cgroup))
-        print("without cgroups")
+        print("the same without cgroups")
         without = Request(bare, root, hierarchies=hierarchies)
         measure(options.count, lambda: run_once(kernel, without))
         print("exec")

@@ -27,7 +27,7 @@ from sampan.runtime.init import Init, run_init
 from sampan.runtime.namespaces import Namespaces, open_namespaces, parse_namespaces
 from sampan.runtime.request import Request
 from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
-from sampan.runtime.spawn import clone_child
+from sampan.runtime.spawn import clone_child, fill_standard_descriptors
 from sampan.runtime.undo import Undo, kill_and_reap
 
 READY_DEADLINE = 120.0
@@ -95,6 +95,7 @@ def create(kernel: Kernel, request: Request) -> Created:
 
 
 def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
+    fill_standard_descriptors(kernel)
     made = _make_plan(kernel, request)
     context = Context()
     undo.add("close descriptors", lambda: context.close(kernel))
@@ -122,7 +123,9 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
     theirs.close()
     context.close(kernel)
-    warnings = made.warnings + _set_up_from_outside(kernel, request.config, context, ours, pid)
+    warnings = made.warnings + _set_up_from_outside(
+        kernel, request.config, context, init, ours, pid
+    )
     console = _await_ready(ours)
     if console is not None:
         undo.add("close the terminal", lambda: kernel.close(console))
@@ -155,10 +158,15 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
         root=request.root,
         own=namespaces,
         cgroup_mode=hierarchies.mode,
-        terminal_size=request.console_size,
+        terminal_size=request.console_size or _console_size(process),
         with_terminal=request.terminal,
     )
     return _Plan(namespaces, operations, command, warnings, cgroup_path or None, hierarchies)
+
+
+def _console_size(process: dict[str, Any]) -> tuple[int, int] | None:
+    size = process.get("consoleSize")
+    return (size["height"], size["width"]) if size else None
 
 
 def _prepare(kernel: Kernel, operations: list[Operation], context: Context) -> None:
@@ -189,11 +197,16 @@ def _clone(kernel: Kernel, namespaces: Namespaces, context: Context, init: Init)
 
 
 def _set_up_from_outside(
-    kernel: Kernel, config: dict[str, Any], context: Context, channel: Channel, pid: int
+    kernel: Kernel,
+    config: dict[str, Any],
+    context: Context,
+    init: Init,
+    channel: Channel,
+    pid: int,
 ) -> list[str]:
     """What only the host can do, while init mounts; returns warnings."""
     linux = config.get("linux") or {}
-    if linux.get("uidMappings") or linux.get("gidMappings"):
+    if init.user_namespace:
         write_id_maps(kernel, pid, linux)
         sync.tell(channel, sync.MAPPED)
     warnings = write_oom_score(kernel, pid, (config.get("process") or {}).get("oomScoreAdj"))
@@ -201,6 +214,8 @@ def _set_up_from_outside(
         try:
             context.cgroup.finish()
             warnings += context.cgroup.apply(linux.get("resources") or {})
+            if init.user_namespace:
+                context.cgroup.add(pid)  # init cannot write the host's files any more
         except (OSError, ValueError) as error:
             raise RuntimeFailure.during("error setting cgroup limits", error, init=False) from None
     sync.tell(channel, sync.LIMITED)

@@ -33,7 +33,7 @@ from sampan.runtime.lookup import find_command
 from sampan.runtime.namespaces import FLAGS
 from sampan.runtime.request import NO_STDIO, Executed, Target
 from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
-from sampan.runtime.spawn import clone_child, keep_only
+from sampan.runtime.spawn import clone_child, fill_standard_descriptors, keep_only
 from sampan.runtime.terminal import Console, open_console
 from sampan.runtime.undo import Undo, kill_and_reap
 
@@ -66,6 +66,7 @@ def exec_process(
     """
     undo = Undo()
     try:
+        fill_standard_descriptors(kernel)
         command, warnings = _make_command(
             kernel, target, dict(process), terminal, seccomp, die_with_parent
         )

@@ -69,7 +69,11 @@ def parse_namespaces(config: dict[str, Any], given: Mapping[str, int]) -> Namesp
             raise ValueError(f'namespace type "{kind}" is not supported')
     if "mount" not in new:
         raise ValueError("a container needs a new mount namespace")
-    # The user namespace first: it decides what may be joined after it.
+    if "user" in paths or "user" in given:
+        raise ValueError("joining a user namespace is not supported")
+    linux = config.get("linux", {})
+    if ("user" in new) != bool(linux.get("uidMappings") and linux.get("gidMappings")):
+        raise ValueError("a user namespace and its uidMappings and gidMappings go together")
     joined = tuple(kind for kind in FLAGS if kind in paths or kind in given)
     return Namespaces(frozenset(new), joined, paths)
 

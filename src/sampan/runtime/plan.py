@@ -59,7 +59,11 @@ def build(
     terminal_size: tuple[int, int] | None = None,
     with_terminal: bool = False,
 ) -> list[Operation]:
-    """`cgroup_mode` is "v1", "hybrid" or "v2". Raises ValueError when the configuration makes no sense."""
+    """`cgroup_mode` is "v1", "hybrid" or "v2".
+
+    Raises ValueError when the configuration makes no sense, or asks for what would be left out.
+    """
+    _refuse_unsupported(config)
     unified = cgroup_mode == "v2"
     root_propagation = _root_propagation(config)
     base = 0 if root_propagation == c.MS_SHARED else root_propagation or c.MS_SLAVE
@@ -80,6 +84,25 @@ def build(
     ]
 
 
+def _refuse_unsupported(config: dict[str, Any]) -> None:
+    """Better no container than one with less confinement, or less done, than was asked for."""
+    process, linux = config.get("process") or {}, config.get("linux") or {}
+    if any((config.get("hooks") or {}).values()):
+        raise ValueError("hooks are not supported")
+    for place, names in (
+        (process, ("selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")),
+        (linux, ("mountLabel", "intelRdt", "personality", "timeOffsets", "memoryPolicy")),
+    ):
+        for name in names:
+            if place.get(name):
+                raise ValueError(f"{name} is not supported")
+    if process.get("apparmorProfile") not in (None, "", "unconfined"):
+        raise ValueError("apparmorProfile is not supported")
+    for mount in config.get("mounts") or []:
+        if mount.get("uidMappings") or mount.get("gidMappings"):
+            raise ValueError("mounts with id mappings are not supported")
+
+
 def _plan_namespaces(own: Namespaces) -> list[Operation]:
     plan: list[Operation] = [
         namespaces.JoinNamespace(kind) for kind in own.joined if kind not in ("pid", "cgroup")
@@ -93,8 +116,9 @@ def _plan_namespaces(own: Namespaces) -> list[Operation]:
 def _plan_cgroup(config: dict[str, Any], own: Namespaces, *, unified: bool) -> list[Operation]:
     """Late: the parent needs time to make it, and a v1 device cgroup would judge init's own mknod."""
     plan: list[Operation] = [cgroups.AwaitCgroup()]
-    if not unified:
-        plan.append(cgroups.EnterCgroup())  # with v2, init was born in it
+    # With v2 init was born in it; out of a user namespace the parent moves it.
+    if not unified and "user" not in own.new:
+        plan.append(cgroups.EnterCgroup())
     if "cgroup" in own.new:
         plan.append(cgroups.NewCgroupNamespace())
     elif "cgroup" in own.joined:

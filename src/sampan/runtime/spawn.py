@@ -6,6 +6,7 @@ its parent's code would go on.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from collections.abc import Iterable
@@ -62,6 +63,17 @@ def _come_home(kernel: Kernel, home: int, blocked: set[int]) -> None:
                 kernel.close(home)
     finally:
         kernel.restore_signals(blocked)
+
+
+def fill_standard_descriptors(kernel: Kernel) -> None:
+    """Open /dev/null as 0, 1 and 2 where they are closed: else our own would come to lie there."""
+    for fd in (0, 1, 2):
+        try:
+            kernel.fstat(fd)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            kernel.openat2(c.AT_FDCWD, "/dev/null", os.O_RDWR)
 
 
 def keep_only(kernel: Kernel, fds: Iterable[int]) -> None:

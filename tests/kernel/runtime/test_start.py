@@ -208,6 +208,25 @@ def test_the_host_never_shows_a_mount_of_a_container(box: Box) -> None:
     box.kill(created)
 
 
+def test_a_parent_without_standard_descriptors(box: Box) -> None:
+    with Capture() as captured:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                for fd in (0, 1, 2):
+                    os.close(fd)
+                stdio = (captured.errors, captured.output, captured.errors)
+                created = box.create(
+                    box.config("sh", "-c", "echo out; ls /proc/self/fd"), stdio=stdio
+                )
+                created.start()
+                os._exit(box.finish(created))
+            finally:
+                os._exit(99)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert captured.result(0).lines() == ["out", "0", "1", "2", "3"]
+
+
 def test_created_is_not_started(box: Box) -> None:
     with Capture() as captured:
         created = box.create(box.config("sh", "-c", "echo ran"), stdio=(0, captured.output, 2))

@@ -30,11 +30,6 @@ def test_new_and_joined() -> None:
     assert parsed.own == {"mount", "pid", "cgroup", "network", "ipc"}
 
 
-def test_a_user_namespace_is_joined_first() -> None:
-    parsed = parse_namespaces(config("mount", "network=/n", "user=/u"), {})
-    assert parsed.joined == ("user", "network")
-
-
 def test_a_descriptor_counts_without_an_entry() -> None:
     assert parse_namespaces(config("mount"), {"uts": 5}).joined == ("uts",)
 
@@ -48,6 +43,9 @@ def test_a_descriptor_counts_without_an_entry() -> None:
         (("mount", "pid", "pid=/p"), {}, "listed twice"),
         (("mount", "odd"), {}, "not supported"),
         (("mount",), {"odd": 1}, "not supported"),
+        (("mount", "user=/u"), {}, "joining a user namespace is not supported"),
+        (("mount",), {"user": 5}, "joining a user namespace is not supported"),
+        (("mount", "user"), {}, "go together"),
     ],
 )
 def test_nonsense(entries: tuple[str, ...], given: dict[str, int], text: str) -> None:

@@ -178,6 +178,21 @@ def test_nonsense_is_refused(change: dict[str, Any], text: str) -> None:
         build(config, root=())
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"hooks": {"prestart": [{"path": "/x"}]}}, "hooks"),
+        ({"process": {"apparmorProfile": "docker-default"}}, "apparmorProfile"),
+        ({"process": {"selinuxLabel": "x"}}, "selinuxLabel"),
+        ({"linux": {"namespaces": [{"type": "mount"}], "mountLabel": "x"}}, "mountLabel"),
+        ({"mounts": [{"destination": "/x", "uidMappings": [{}]}]}, "mounts with id mappings"),
+    ],
+)
+def test_what_would_be_left_out_is_refused(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=f"{text}.* not supported"):
+        build({**make_config("x"), **change})
+
+
 def test_two_mounts_make_no_root() -> None:
     with pytest.raises(ValueError, match="one mount"):
         build(make_config("x"), root=OVERLAY * 2)

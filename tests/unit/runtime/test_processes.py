@@ -16,7 +16,7 @@ from sampan.runtime import sync
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.filters import seccomp_filter
 from sampan.runtime.host import write_id_maps, write_oom_score
-from sampan.runtime.spawn import clone_child, keep_only
+from sampan.runtime.spawn import clone_child, fill_standard_descriptors, keep_only
 from sampan.runtime.undo import Undo, kill_and_reap
 from tests.fakes.kernel import RecordingKernel
 
@@ -164,6 +164,13 @@ def test_all_descriptors_but_the_wanted_are_closed(
     assert fake.calls == [
         ("close_range", (low, last if high is None else high, 0)) for low, high in ranges
     ]
+
+
+def test_closed_standard_descriptors_are_filled() -> None:
+    fake = RecordingKernel(errors={("fstat", 1): OSError(errno.EBADF, "closed")})
+    fill_standard_descriptors(fake.kernel)
+    assert fake.named("openat2") == [("openat2", (c.AT_FDCWD, "/dev/null", os.O_RDWR))]
+    assert [arguments for _, arguments in fake.named("fstat")] == [(0,), (1,), (2,)]
 
 
 def test_steps_are_undone_last_first_and_a_failing_one_is_a_note() -> None:
