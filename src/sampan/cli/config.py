@@ -51,7 +51,7 @@ class Config:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
-            output.error(f"WARNING: Error loading config file: {self.path}: {error}\n")
+            output.error(f"WARNING: Error parsing config file ({self.path}): {error}\n")
             return {}
         return content if isinstance(content, dict) else {}
 

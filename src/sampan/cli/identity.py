@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from sampan.spec.version import VERSION as VERSION
+
 PROGRAM = "sampan"
-VERSION = "0.1.0"
-COMMIT = "release"
-BUILD_TIME = ""
+BUILD = "release"
 
 API_VERSION = "1.50"
 MINIMUM_API_VERSION = "1.24"

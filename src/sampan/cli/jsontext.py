@@ -202,14 +202,26 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
+_EXPECTED = {
+    "Expecting value": "looking for beginning of value",
+    "Extra data": "after top-level value",
+    "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
+    "Expecting ':' delimiter": "after object key",
+    "Expecting ',' delimiter": "after array element or object key:value pair",
+}
+
+
 def _explain(text: str) -> str:
-    """The parser's own message. Only failures pay for importing `json`."""
+    """What is wrong, in Go's words as far as possible. Only failures pay for importing `json`."""
     import json
 
     try:
         json.loads(text)
-    except ValueError as error:
-        return str(error)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text):
+            return "unexpected end of JSON input"
+        what = _EXPECTED.get(error.msg)
+        return f"invalid character {text[error.pos]!r} {what}" if what else str(error)
     except RecursionError:
         return "exceeded max depth"
     return ""

@@ -11,7 +11,7 @@ from sampan.cli.commands.table import COMMANDS, GROUPS
 from sampan.cli.config import Config, default_directory
 from sampan.cli.failure import Failure, Interrupted, UsageError
 from sampan.cli.flags import Flag, HelpWanted, Values, parse
-from sampan.cli.identity import COMMIT, PROGRAM, VERSION
+from sampan.cli.identity import BUILD, PROGRAM, VERSION
 from sampan.cli.kinds import LIST, STRING, SWITCH
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def _dispatch(arguments: list[str]) -> int:
     if values["log-level"] not in _LEVELS:
         raise Failure(f"Unable to parse logging level: {values['log-level']}")
     if values["version"]:
-        output.out(f"{PROGRAM} version {VERSION}, build {COMMIT}\n")
+        output.out(f"{PROGRAM} version {VERSION}, build {BUILD}\n")
         return 0
     if not words:
         return _print_root_help(None)

@@ -52,6 +52,15 @@ def format_local(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
 
 
+def ansi_date(text: str) -> str:
+    """An RFC 3339 date as C's asctime prints it, in its own zone; other texts stay as they are."""
+    moment = parse_date(text.partition("+")[0].removesuffix("Z") + "Z") if "T" in text else None
+    if moment is None:
+        return text
+    fields = time.gmtime(moment[0])
+    return f"{time.strftime('%a %b', fields)} {fields.tm_mday:>2} {time.strftime('%H:%M:%S %Y', fields)}"
+
+
 def format_nano(seconds: int, nanoseconds: int) -> str:
     """Local time with nine digits and zone: `2026-11-24T05:32:35.137532336Z`, as events are printed."""
     local = time.localtime(seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.cli.command import App
-from sampan.cli.commands.run import attach_container, forwarding, status_of, stream
+from sampan.cli.commands.run import attach_container, status_of, stream, with_signals
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Flag
 from sampan.cli.kinds import STRING, SWITCH
@@ -29,10 +29,12 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     waiting = Wait(app.client, name, "")
     container = inspect(app, name)
     check_terminal(stdin=not values["no-stdin"], tty=container["Config"]["Tty"])
-    if values["sig-proxy"] and not container["Config"]["Tty"]:
-        with forwarding(app, name):
-            return _stream(app, values, name, container, waiting)
-    return _stream(app, values, name, container, waiting)
+
+    def go() -> int:
+        return _stream(app, values, name, container, waiting)
+
+    proxied = values["sig-proxy"] and not container["Config"]["Tty"]
+    return with_signals(app, name, go) if proxied else go()
 
 
 def inspect(app: App, name: str) -> dict[str, Any]:
@@ -59,5 +61,5 @@ def _stream(app: App, values: Values, name: str, container: dict[str, Any], wait
     if tty:
         follow_size(app.client, "containers", name)
     if not stream(connection, attach, tty=tty, keys=keys):
-        return 0
+        raise Failure("read escape sequence")
     return status_of(waiting)

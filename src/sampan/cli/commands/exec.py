@@ -84,7 +84,7 @@ def _interact(
     if values["tty"]:
         follow_size(app.client, "exec", identity)
     if not stream(connection, attach, tty=values["tty"], keys=body["DetachKeys"]):
-        return 0
+        raise Failure("read escape sequence")
     code: int = app.client.get(f"{path}/json")["ExitCode"]
     return code
 

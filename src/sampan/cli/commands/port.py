@@ -6,6 +6,7 @@ from sampan.cli import output
 from sampan.cli.command import App
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Flag
+from sampan.cli.kinds import parse_uint
 from sampan.cli.names import container_path
 
 TYPE_CHECKING = False
@@ -34,8 +35,10 @@ def _published(
     ports: dict[str, list[dict[str, str]]], wanted: str, name: str
 ) -> list[dict[str, str]]:
     number, _, protocol = wanted.partition("/")
-    if not number.isdigit() or int(number) > 65535:
-        raise Failure(f"Error: invalid port ({number}): invalid syntax")
+    try:
+        parse_uint(number, 16, 10)
+    except ValueError as error:
+        raise Failure(f"Error: invalid port ({number}): {error}") from None
     bindings = ports.get(f"{number}/{protocol or 'tcp'}")
     if not bindings:
         raise Failure(f"Error: No public port '{wanted}' published for {name}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from sampan.cli.command import App
+from sampan.cli.failure import Failure
 from sampan.cli.filters import encode_filters
 from sampan.cli.flags import Flag
 from sampan.cli.formats.containers import HEADERS, ContainerRow, container_format
 from sampan.cli.formats.help import FORMAT_TABLE
-from sampan.cli.formats.table import parse_format, print_rows
+from sampan.cli.formats.table import print_rows
 from sampan.cli.kinds import FILTER, INT, STRING, SWITCH
+from sampan.cli.output import error
+from sampan.cli.template.executor import ExecutionError, Template, TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +36,11 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     source = values["format"]
     if not source:
         source = "" if values["quiet"] else app.config.text("psFormat")
+    elif values["quiet"]:
+        error("WARNING: Ignoring custom format, because both --format and --quiet are set.\n")
     last = 1 if values["latest"] and values["last"] == -1 else values["last"]
-    size = values["size"] or (not values.changed("size") and _wants_size(source))
+    wants_size = _wants_size(source)
+    size = values["size"] or (not values.changed("size") and wants_size)
     query = {
         "all": values["all"],
         "limit": last if last > 0 else None,
@@ -49,5 +55,17 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
 
 
 def _wants_size(source: str) -> bool:
-    """Whether a template shows the size, which the daemon computes only when asked."""
-    return source not in ("", "table", "json", "raw") and "Size" in parse_format(source).fields()
+    """Whether a template shows the size, which the daemon computes only when asked.
+
+    Raises Failure when it does not fit a container: then nobody is asked at all.
+    """
+    if not source:
+        return False
+    try:
+        template = Template(source)
+        template.execute(ContainerRow({"Id": "", "Created": 0}, truncate=False))
+    except TemplateError as problem:
+        raise Failure(f"failed to parse template: {problem}") from None
+    except ExecutionError as problem:
+        raise Failure(f"failed to execute template: {problem}") from None
+    return "Size" in template.fields()

@@ -14,6 +14,7 @@ from sampan.cli.waiting import Wait, wait_for_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from sampan.cli.flags import Values
@@ -40,10 +41,15 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
         container = create_container(app, values, body)
     except Failure as failure:
         raise start_failure(failure) from None
-    if not values["sig-proxy"]:
+
+    def go() -> int:
         return _start_and_stream(app, values, body, container, attach)
-    with forwarding(app, container):
-        return _start_and_stream(app, values, body, container, attach)
+
+    try:
+        return with_signals(app, container, go) if values["sig-proxy"] else go()
+    finally:
+        if values["detach"]:
+            output.out(f"{container}\n")
 
 
 def _attachments(values: Values, body: dict[str, Any]) -> dict[str, bool]:
@@ -59,9 +65,6 @@ def _attachments(values: Values, body: dict[str, Any]) -> dict[str, bool]:
 def _start_and_stream(
     app: App, values: Values, body: dict[str, Any], container: str, attach: dict[str, bool]
 ) -> int:
-    shown = attach["stdout"] or attach["stderr"]
-    if not shown:
-        output.out(f"{container}\n")
     keys = values["detach-keys"] or app.config.text("detachKeys")
     connection = attach_container(app, container, attach, keys) if any(attach.values()) else None
     waiting = wait_for_exit(app.client, container, removed=values["rm"])
@@ -76,7 +79,7 @@ def _start_and_stream(
     if body["Tty"]:
         follow_size(app.client, "containers", container)
     finished = stream(connection, attach, tty=body["Tty"], keys=keys)
-    if not finished or not shown:
+    if not finished or not (attach["stdout"] or attach["stderr"]):
         return 0
     return 125 if waiting is None else waiting.exit_code()
 
@@ -93,9 +96,15 @@ def stream(connection: Connection, attach: dict[str, bool], *, tty: bool, keys: 
     return Streams(connection, tty=tty, detach_keys=keys, **attach).run()
 
 
-def forwarding(app: App, container: str) -> Forwarding:
+def with_signals(app: App, container: str, action: Callable[[], int]) -> int:
+    """Run the action while our signals go to the container."""
     path = container_path(container, "/kill")
-    return Forwarding(lambda name: quietly(app.client, path, {"signal": name}))
+    with Forwarding(lambda name: quietly(app.client, path, {"signal": name})):
+        try:
+            return action()
+        except BrokenPipeError:
+            # docker, which passes all signals on, does not die of SIGPIPE here as it does elsewhere.
+            raise Failure("write /dev/stdout: broken pipe") from None
 
 
 def with_help(text: str, command: str, exit_code: int) -> Failure:

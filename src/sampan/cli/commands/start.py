@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli import output
 from sampan.cli.command import App
-from sampan.cli.commands.run import attach_container, forwarding, stream
+from sampan.cli.commands.run import attach_container, stream, with_signals
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Flag
 from sampan.cli.kinds import STRING, SWITCH
@@ -31,10 +31,11 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     if len(arguments) > 1:
         raise Failure("you cannot start and attach multiple containers at once")
     container = app.client.get(container_path(arguments[0], "/json"))
-    if container["Config"]["Tty"]:
+
+    def go() -> int:
         return _start_and_stream(app, values, container)
-    with forwarding(app, container["Id"]):
-        return _start_and_stream(app, values, container)
+
+    return go() if container["Config"]["Tty"] else with_signals(app, container["Id"], go)
 
 
 def _start_all(app: App, names: list[str]) -> int:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sampan.cli.flags import Values
 
 _PULL_WHEN = ("always", "missing", "never", "")
-_OOM = "WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.\n"
 
 
 def check_pull(values: Values) -> None:
@@ -41,7 +40,6 @@ def build_body(app: App, values: Values, arguments: list[str]) -> dict[str, Any]
 
 def create_container(app: App, values: Values, body: dict[str, Any]) -> str:
     """The new container's id. Pulls the image if it must and may."""
-    _warn(body["HostConfig"])
     with _IdFile(values["cidfile"]) as id_file:
         reference = parse_image(body["Image"])
         platform = _platform(values["platform"])
@@ -58,7 +56,7 @@ def create_container(app: App, values: Values, body: dict[str, Any]) -> str:
                 output.error(f"Unable to find image '{reference.familiar()}' locally\n")
             _pull(app, values, body["Image"], platform)
             answer = app.client.post("/containers/create", query, body)
-        for warning in answer.get("Warnings") or []:
+        for warning in [*(answer.get("Warnings") or []), *_warnings(body["HostConfig"])]:
             output.error(f"WARNING: {warning}\n")
         identity: str = answer["Id"]
         id_file.write(identity)
@@ -116,13 +114,11 @@ def _is_older(client: Client, version: str) -> bool:
     return version_key(client.version) < version_key(version)
 
 
-def _warn(host: dict[str, Any]) -> None:
-    if host["OomKillDisable"] and not host["Memory"]:
-        output.error(_OOM)
+def _warnings(host: dict[str, Any]) -> list[str]:
     for address in host["Dns"]:
         if address.startswith("127.") or address == "::1":
-            output.error(f"WARNING: Localhost DNS ({address}) may fail in containers.\n")
-            return
+            return [f"Localhost DNS ({address}) may fail in containers."]
+    return []
 
 
 class _IdFile:

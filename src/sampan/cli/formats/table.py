@@ -7,6 +7,7 @@ from sampan.cli.output import out
 from sampan.cli.tabwriter import align
 from sampan.cli.template.executor import ExecutionError, Template, TemplateError
 from sampan.cli.template.functions import HEADER_FUNCTIONS
+from sampan.cli.template.values import Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ QUIET = "{{.ID}}"
 def print_rows(source: str, rows: list[Record], headers: dict[str, str]) -> None:
     """Raises Failure for a template that is none, or that does not fit the rows."""
     is_table = is_table_format(source)
-    template = parse_format(source)
     try:
+        template = Template(_text(source))
         lines = [template.execute(row) for row in rows]
-    except ExecutionError as error:
-        raise Failure(f"failed to execute template: {error}") from None
+    except (TemplateError, ExecutionError) as error:
+        raise Failure(f"template parsing error: {error}") from None
     text = "".join(f"{line}\n" for line in lines)
     out(align(f"{_header(template, headers)}\n{text}") if is_table else text)
 
@@ -32,22 +33,18 @@ def is_table_format(source: str) -> bool:
     return source.startswith(TABLE)
 
 
-def parse_format(source: str) -> Template:
+def _text(source: str) -> str:
     """The template of a format: `\\t` and `\\n` are a tab and a newline."""
     if is_table_format(source):
         source = source.removeprefix(TABLE)
     elif source == "json":
         source = "{{json .}}"
-    text = source.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
-    try:
-        return Template(text)
-    except TemplateError as error:
-        raise Failure(f"failed to parse template: {error}") from None
+    return source.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
 
 
 def _header(template: Template, headers: dict[str, str]) -> str:
     try:
-        return Template(template.text, HEADER_FUNCTIONS).execute(headers)
+        return Template(template.text, HEADER_FUNCTIONS).execute(Header(headers))
     except ExecutionError:
         return ""
 

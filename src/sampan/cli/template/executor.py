@@ -25,7 +25,16 @@ from sampan.cli.template.nodes import (
 )
 from sampan.cli.template.parser import parse
 from sampan.cli.template.printing import show
-from sampan.cli.template.values import Nil, Pointer, Record, Struct, follow, is_true, type_name
+from sampan.cli.template.values import (
+    Header,
+    Nil,
+    Pointer,
+    Record,
+    Struct,
+    follow,
+    is_true,
+    type_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -278,8 +287,13 @@ class _State:
             if self._template.strict:
                 raise self._error(f"map has no entry for key {go_quote(name)}")
             return MISSING
-        if isinstance(target, Struct) and name in target.fields:
-            return target.fields[name]
+        if isinstance(target, Struct):
+            try:
+                return target.find(name)
+            except KeyError:
+                raise self._error(
+                    f"can't evaluate field {name} in type {type_name(receiver)}"
+                ) from None
         if isinstance(target, Record) and name in target.columns():
             if name in target.hidden():
                 raise self._error(f"wrong number of args for {name}: want 1 got 0")
@@ -299,18 +313,22 @@ class _State:
     ) -> Any:
         if isinstance(receiver, Record) and name in receiver.columns():
             wanted = 1 if name in receiver.hidden() else 0
-            given = [self._argument(dot, argument) for argument in arguments]
-            given += [] if final is MISSING else [final]
-            if len(given) != wanted:
-                raise self._error(
-                    f"wrong number of args for {name}: want {wanted} got {len(given)}"
-                )
-            return receiver.columns()[name](*given)
+            return receiver.columns()[name](*self._given(dot, name, arguments, final, wanted))
+        if isinstance(receiver, Header) and name == "Label":
+            return receiver.label(*self._given(dot, name, arguments, final, 1))
         if isinstance(receiver, dict):
             raise self._error(f"{name} is not a method but has arguments")
         if isinstance(receiver, Struct) and name in receiver.fields:
             raise self._error(f"{name} has arguments but cannot be invoked as function")
         return self._field(receiver, name)
+
+    def _given(self, dot: Any, name: str, nodes: list[Node], final: Any, wanted: int) -> list[Any]:
+        """The arguments of a method, which all are strings."""
+        count = len(nodes) + (final is not MISSING)
+        if count != wanted:
+            raise self._error(f"wrong number of args for {name}: want {wanted} got {count}")
+        values = [self._typed(dot, node, "string") for node in nodes]
+        return values + ([] if final is MISSING else [self._fitting(final, "string")])
 
     def _function(self, dot: Any, node: Identifier, command: Command, final: Any) -> Any:
         function = self._template.functions[node.name]

@@ -158,22 +158,25 @@ def _index(value: Any, key: Any) -> Any:
     if isinstance(value, dict) or (isinstance(value, Nil) and value.kind == "map"):
         if not isinstance(key, str):
             raise CallFailed(f"value has type {type_name(key)}; should be string")
-        return value.get(key) if isinstance(value, dict) else None
+        return value.get(key, getattr(value, "zero", None)) if isinstance(value, dict) else None
     if isinstance(value, str | list | Nil):
         items = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-        return _item([] if isinstance(items, Nil) else items, key)
+        kind = "string" if isinstance(value, str) else "slice"
+        return _item([] if isinstance(items, Nil) else items, key, kind)
     raise CallFailed(f"can't index item of type {type_name(value)}")
 
 
-def _item(items: list[Any] | bytes, key: Any) -> Any:
+def _item(items: list[Any] | bytes, key: Any, kind: str) -> Any:
     if isinstance(key, bool) or not isinstance(key, int):
         raise CallFailed(
             "cannot index slice/array with nil"
             if key is None
             else f"cannot index slice/array with type {type_name(key)}"
         )
-    if not 0 <= key < len(items):
+    if not 0 <= key <= len(items):
         raise CallFailed(f"index out of range: {key}")
+    if key == len(items):  # Go checks the bounds of an index as if it were one of a slice
+        raise CallFailed(f"reflect: {kind} index out of range")
     return items[key]
 
 

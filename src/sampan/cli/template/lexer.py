@@ -176,6 +176,8 @@ class _Lexer:
             return self._number()
         if character == "_" or character.isalpha():
             return self._word()
+        if " " < character < "\x7f":
+            return self._take("character", 1)
         return self._error(
             f"unrecognized character in action: U+{ord(character):04X} '{character}'"
         )

@@ -147,9 +147,9 @@ class _Parser:
             self._expect("}}", "end")
             return _End(token.position)
         if kind == "template":
-            return self._call(token)
+            return self._call()
         if kind == "block":
-            return self._block(token)
+            return self._block()
         self._next -= 1
         return Action(token.position, self._pipeline("command", "}}"))
 
@@ -197,17 +197,19 @@ class _Parser:
             raise self._error(f"{{{{{token.kind}}}}} outside {{{{range}}}}")
         return Jump(token.position, token.kind)
 
-    def _call(self, token: Token) -> Call:
+    def _call(self) -> Call:
         context = "template clause"
-        name = self._template_name(self._take_solid(), context)
+        token = self._take_solid()
+        name = self._template_name(token, context)
         if self._peek_solid().kind == "}}":
             self._take()
             return Call(token.position, name, None)
         return Call(token.position, name, self._pipeline(context, "}}"))
 
-    def _block(self, token: Token) -> Call:
+    def _block(self) -> Call:
         context = "block clause"
-        name = self._template_name(self._take_solid(), context)
+        token = self._take_solid()
+        name = self._template_name(token, context)
         pipe = self._pipeline(context, "}}")
         self._templates[name] = self._separate(context)
         return Call(token.position, name, pipe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.cli.kinds import go_quote
-from sampan.cli.template.values import Nil, Pointer, Record, Struct, type_name
+from sampan.cli.template.values import Moment, Nil, Pointer, Record, Struct, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def show(value: Any, verb: str = "v", flags: str = "", depth: int = 0) -> str:
         return _show_struct(value, verb, flags, depth)
     if isinstance(value, Record):
         return "&{}"
+    if isinstance(value, Moment):
+        return str(value)
     if isinstance(value, list):
         return _show_list(value, verb, flags, depth)
     if isinstance(value, dict):
@@ -71,7 +73,10 @@ class Format:
     def apply(self, value: Any, verb: str) -> str:
         if verb == "T":
             return self.pad(type_name(value))
-        if isinstance(value, list | dict | Struct | Pointer | Record | Nil) or value is None:
+        if (
+            isinstance(value, list | dict | Struct | Pointer | Record | Moment | Nil)
+            or value is None
+        ):
             return self.pad(show(value, verb, self.flags))
         return self.scalar(value, verb)
 
@@ -105,7 +110,8 @@ class Format:
             raw = "#" in self.flags and "`" not in cut and cut.isprintable()
             return self.pad(f"`{cut}`" if raw else go_quote(cut))
         if verb in "xX":
-            digits = cut.encode("utf-8", "surrogateescape").hex(" " if " " in self.flags else "", 1)
+            data = cut.encode("utf-8", "surrogateescape")
+            digits = data.hex(" ") if " " in self.flags else data.hex()
             return self.pad(digits.upper() if verb == "X" else digits)
         return _bad(verb, value)
 

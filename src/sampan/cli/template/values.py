@@ -24,17 +24,55 @@ class Nil:
 
 
 class Struct:
-    """A Go structure. `fields` in their order; `json_names` for those whose JSON differs ("" is left out)."""
+    """A Go structure: `fields` in their order, embedded structures among them, and what its JSON is."""
 
-    def __init__(self, type_name: str, fields: dict[str, Any], json: dict[str, Any]) -> None:
+    def __init__(
+        self, type_name: str, fields: dict[str, Any], json: dict[str, Any], embedded: frozenset[str]
+    ) -> None:
         self.type_name = type_name
         self.fields = fields
         self.json = json
+        self._embedded = embedded
+
+    def find(self, name: str) -> Any:
+        """A field's value, also one of an embedded structure. Raises KeyError."""
+        if name in self.fields:
+            return self.fields[name]
+        for outer in self._embedded:
+            inner = follow(self.fields[outer])
+            if isinstance(inner, Struct):
+                try:
+                    return inner.find(name)
+                except KeyError:
+                    continue
+        raise KeyError(name)
 
     def to_json(self, escape_html: bool) -> str:
         from sampan.cli.jsontext import dumps
 
         return dumps(self.json, escape_html=escape_html)
+
+
+class Moment:
+    """A `time.Time`, from its JSON."""
+
+    type_name = "time.Time"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        """As Go prints it: `2026-11-24 06:08:52.347768421 +0000 UTC`."""
+        date, _, rest = self.text.partition("T")
+        zulu = rest.endswith("Z")
+        clock, zone = (rest[:-1], "+00:00") if zulu else (rest[:-6], rest[-6:])
+        offset = zone.replace(":", "")
+        return f"{date} {clock} {offset} {'UTC' if zulu else offset}"
+
+    def to_json(self, escape_html: bool) -> str:
+        from sampan.cli.jsontext import quote
+
+        return quote(self.text)
 
 
 class Pointer:
@@ -45,6 +83,21 @@ class Pointer:
 
     def to_json(self, escape_html: bool) -> str:
         return self.target.to_json(escape_html)
+
+
+class Map(dict[str, "Any"]):
+    """A map whose absent keys have a value when it is indexed, as Go's typed maps do."""
+
+    def __init__(self, content: dict[str, Any], zero: Any) -> None:
+        super().__init__(content)
+        self.zero = zero
+
+
+class Header(dict[str, str]):
+    """The headings of a table. `.Label "a.b-c"` is the heading of that label: its last part."""
+
+    def label(self, name: str) -> str:
+        return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 class Record:
@@ -72,7 +125,7 @@ def is_true(value: Any) -> bool:
     """Whether `if` takes it: not zero, not nil, not empty. A structure is always true."""
     if isinstance(value, Nil):
         return False
-    if isinstance(value, Struct | Pointer | Record):
+    if isinstance(value, Struct | Pointer | Record | Moment):
         return True
     return bool(value)
 

@@ -1,0 +1,25 @@
+"""`container inspect`"""
+
+from __future__ import annotations
+
+from sampan.cli.command import App
+from sampan.cli.commands.inspect import find
+from sampan.cli.flags import Flag
+from sampan.cli.formats.help import FORMAT
+from sampan.cli.inspecting import inspect_all
+from sampan.cli.kinds import STRING, SWITCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.cli.flags import Values
+
+FLAGS = (
+    Flag("format", "f", STRING, FORMAT, default=""),
+    Flag("size", "s", SWITCH, "Show sizes", default=False),
+)
+
+
+def run(app: App, values: Values, arguments: list[str]) -> int:
+    return inspect_all(
+        arguments, values["format"], lambda name: find(app, name, "container", size=values["size"])
+    )
