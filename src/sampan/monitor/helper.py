@@ -52,10 +52,14 @@ class SiblingKernel(LinuxKernel):
 
     def waitid(self, pidfd: int, options: int) -> int | None:
         """Waits, but leaves the reaping to the parent, who alone may; the status is not known."""
-        poller = select.poll()
-        poller.register(pidfd, select.POLLIN)
-        poller.poll()
+        has_ended(pidfd, wait=True)
         return 0
+
+
+def has_ended(pidfd: int, *, wait: bool = False) -> bool:
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(None if wait else 0))
 
 
 class Helper:
@@ -221,6 +225,11 @@ class Runtime:
         if received is None:
             created.abort()
             return
+        if has_ended(created.pidfd):
+            # The runtime would take its end for the execve.
+            created.abort()
+            text = "error during container init: init died before the start"
+            raise RuntimeFailure(text, step="start")
         created.start()
         record = replace(record, started_at=format_time(time.time_ns()))
         records.write_record(plan.directory, record)
