@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -110,6 +111,19 @@ class Actor:
         if durable:
             self._write(record)
         self.record = record
+
+    def save_fact(self, record: ContainerRecord) -> bool:
+        """Something that has happened, whatever the database says: readers see it in any case.
+
+        False: the row could not be written (a full disk), and is stale."""
+        try:
+            self._write(record)
+        except (sqlite3.Error, OSError):
+            log.exception("container %s: its row could not be written", record.id[:12])
+            return False
+        finally:
+            self.record = record
+        return True
 
     def tell_exit(self) -> None:
         """Everybody who waits for an exit learns of the record's."""

@@ -102,10 +102,9 @@ class HeldClient:
         return self.client.abandoned()
 
     async def hand_over(self, monitor: Monitor) -> None:
-        try:
-            await monitor.attach(self.options, self.client.fd)
-        finally:
-            self.client.close()
+        """The client is the monitor's then; after a failure it is still here."""
+        await monitor.attach(self.options, self.client.fd)
+        self.client.close()
 
     def close(self) -> None:
         self.client.close()

@@ -234,8 +234,13 @@ class HandOver(Step[Launch]):
 
     async def execute(self, launch: Launch) -> None:
         assert launch.monitor is not None
-        for waiting in launch.take_pending():
-            await waiting.hand_over(launch.monitor)
+        pending = launch.take_pending()
+        try:
+            for waiting in pending:
+                await waiting.hand_over(launch.monitor)
+        finally:
+            for waiting in pending:
+                waiting.close()
 
 
 class Start(Step[Launch]):

@@ -59,7 +59,7 @@ async def _start_failed(
     failure, exit_code = failures.of_start(error)
     log.info("container %s: %s", actor.record.id[:12], failure)
     record = transitions.start_failed(actor.record, error=str(failure), exit_code=exit_code)
-    actor.save(record)
+    actor.save_fact(record)
     while actor.pending:
         actor.pending.pop().close()
     if automatic:
@@ -111,13 +111,18 @@ async def container_exited(
     again = transitions.wants_restart(record)
     if again:
         record = transitions.restarting(before, end)
-    # An auto-removed container's row goes in a moment, and a crash before that is reconciled.
-    actor.save(record, durable=again or not record.host_config.auto_remove)
+    written = True
+    if again or not record.host_config.auto_remove:
+        written = actor.save_fact(record)
+    else:
+        # Its row goes in a moment, and a crash before that is reconciled.
+        actor.save(record, durable=False)
     _tell_exit(services, actor, before, end)
     await network_use.release(services, before)
     network_use.tell_volumes(services, before, "unmount")
     await dismiss(actor)
-    shutil.rmtree(services.paths.run(record.id), ignore_errors=True)
+    if written:  # else exit.json tells the next daemon what the row does not
+        shutil.rmtree(services.paths.run(record.id), ignore_errors=True)
     if again:
         schedule_restart(services, actor, ran=end.finished_at - before.started_at)
     elif record.host_config.auto_remove and not actor.kept:
@@ -183,5 +188,5 @@ async def cancel_restart(actor: Actor) -> None:
     """A container that waits to be restarted is exited from now on."""
     actor.cancel_restart()
     if actor.record.state is State.RESTARTING:
-        actor.save(transitions.restart_cancelled(actor.record))
+        actor.save_fact(transitions.restart_cancelled(actor.record))
         actor.tell_exit()

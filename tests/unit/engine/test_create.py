@@ -31,7 +31,7 @@ async def test_a_container_is_made(rooms: Rooms) -> None:
     row = store.metadata.containers.get(record.id)
     assert row is not None
     assert decode(row.body) == record
-    assert record.id in store.snapshots.keys()
+    assert store.snapshots.keys() == [record.id]
     assert os.path.isdir(rooms.services.paths.home(record.id))
     (event,) = rooms.told()
     assert (event.type, event.action, event.actor) == ("container", "create", record.id)
