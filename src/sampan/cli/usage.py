@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sampan.cli.command import Command, Group
     from sampan.cli.flags import Flag
 
-_ROOT_SHORT = "A self-sufficient runtime for containers"
+_ROOT_SHORT = "Containers and images, by a daemon that is started when it is needed"
 _SLOP = 5
 _NARROW = 24
 

@@ -29,7 +29,7 @@ COMMANDS = {
         _command(
             "run",
             _RUN,
-            "Create and run a new container from an image",
+            "Make a container from an image and run it",
             least=1,
             common=True,
             interspersed=False,
@@ -38,28 +38,32 @@ COMMANDS = {
         _command(
             "exec",
             "[OPTIONS] CONTAINER COMMAND [ARG...]",
-            "Execute a command in a running container",
+            "Run one more command in a container that runs",
             least=2,
             common=True,
             interspersed=False,
             aliases=_both("exec"),
         ),
-        _command("ps", "[OPTIONS]", "List containers", most=0, common=True, aliases=_LS),
+        _command("ps", "[OPTIONS]", "Show containers", most=0, common=True, aliases=_LS),
         _command(
             "images",
             "[OPTIONS] [REPOSITORY[:TAG]]",
-            "List images",
+            "Show images",
             most=1,
             common=True,
             aliases=_IMAGES,
         ),
         _command(
-            "version", "[OPTIONS]", "Show the sampan version information", most=0, common=True
+            "version",
+            "[OPTIONS]",
+            "Show versions, of this command and of the daemon",
+            most=0,
+            common=True,
         ),
         _command(
             "info",
             "[OPTIONS]",
-            "Display system-wide information",
+            "Show what the daemon knows about itself and its host",
             most=0,
             common=True,
             aliases=("system info", "info"),
@@ -67,7 +71,7 @@ COMMANDS = {
         _command(
             "attach",
             "[OPTIONS] CONTAINER",
-            "Attach local standard input, output, and error streams to a running container",
+            "Connect this terminal to a container that runs",
             least=1,
             most=1,
             aliases=_both("attach"),
@@ -75,7 +79,7 @@ COMMANDS = {
         _command(
             "create",
             _RUN,
-            "Create a new container",
+            "Make a container from an image, without starting it",
             least=1,
             interspersed=False,
             aliases=_both("create"),
@@ -83,14 +87,14 @@ COMMANDS = {
         _command(
             "events",
             "[OPTIONS]",
-            "Get real time events from the server",
+            "Show what happens, as it happens",
             most=0,
             aliases=("system events", "events"),
         ),
         _command(
             "import",
             "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
-            "Import the contents from a tarball to create a filesystem image",
+            "Make an image from the archive of a root file system",
             "import_",
             least=1,
             aliases=_image("import"),
@@ -98,23 +102,27 @@ COMMANDS = {
         _command(
             "inspect",
             "[OPTIONS] NAME|ID [NAME|ID...]",
-            "Return low-level information on sampan objects",
+            "Show everything about containers, images and others",
             least=1,
         ),
         _command(
-            "kill", _MANY, "Kill one or more running containers", least=1, aliases=_both("kill")
+            "kill",
+            _MANY,
+            "Send containers a signal, SIGKILL if none is named",
+            least=1,
+            aliases=_both("kill"),
         ),
         _command(
             "load",
             "[OPTIONS]",
-            "Load an image from a tar archive or STDIN",
+            "Take images out of an archive",
             most=0,
             aliases=_image("load"),
         ),
         _command(
             "logs",
             "[OPTIONS] CONTAINER",
-            "Fetch the logs of a container",
+            "Show what a container has written",
             least=1,
             most=1,
             aliases=_both("logs"),
@@ -122,14 +130,14 @@ COMMANDS = {
         _command(
             "pause",
             "CONTAINER [CONTAINER...]",
-            "Pause all processes within one or more containers",
+            "Freeze all processes of containers",
             least=1,
             aliases=_both("pause"),
         ),
         _command(
             "port",
             "CONTAINER [PRIVATE_PORT[/PROTO]]",
-            "List port mappings or a specific mapping for the container",
+            "Show which ports of a container are published",
             least=1,
             most=2,
             aliases=_both("port"),
@@ -137,34 +145,46 @@ COMMANDS = {
         _command(
             "rename",
             "CONTAINER NEW_NAME",
-            "Rename a container",
+            "Give a container another name",
             least=2,
             most=2,
             aliases=_both("rename"),
         ),
         _command(
-            "restart", _MANY, "Restart one or more containers", least=1, aliases=_both("restart")
+            "restart",
+            _MANY,
+            "Stop containers and start them again",
+            least=1,
+            aliases=_both("restart"),
         ),
         _command(
             "rm",
             _MANY,
-            "Remove one or more containers",
+            "Remove containers",
             least=1,
             aliases=("container rm", "container remove", "rm"),
         ),
         _command(
-            "rmi", "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", least=1, aliases=_RMI
+            "rmi",
+            "[OPTIONS] IMAGE [IMAGE...]",
+            "Remove names of images, and images without a name left",
+            least=1,
+            aliases=_RMI,
         ),
         _command(
-            "start", _MANY, "Start one or more stopped containers", least=1, aliases=_both("start")
+            "start", _MANY, "Start containers that do not run", least=1, aliases=_both("start")
         ),
         _command(
-            "stop", _MANY, "Stop one or more running containers", least=1, aliases=_both("stop")
+            "stop",
+            _MANY,
+            "Ask containers to end, and kill them when they do not",
+            least=1,
+            aliases=_both("stop"),
         ),
         _command(
             "tag",
             "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-            "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+            "Give an image one more name",
             least=2,
             most=2,
             aliases=_image("tag"),
@@ -172,7 +192,7 @@ COMMANDS = {
         _command(
             "top",
             "CONTAINER [ps OPTIONS]",
-            "Display the running processes of a container",
+            "Show the processes of a container",
             least=1,
             interspersed=False,
             aliases=_both("top"),
@@ -180,14 +200,14 @@ COMMANDS = {
         _command(
             "unpause",
             "CONTAINER [CONTAINER...]",
-            "Unpause all processes within one or more containers",
+            "Let the processes of frozen containers go on",
             least=1,
             aliases=_both("unpause"),
         ),
         _command(
             "wait",
             "CONTAINER [CONTAINER...]",
-            "Block until one or more containers stop, then print their exit codes",
+            "Wait for containers to end and print their exit codes",
             least=1,
             aliases=_both("wait"),
         ),
@@ -203,13 +223,13 @@ _CONTAINER = _CONTAINER_WORDS.split()
 GROUPS = {
     "container": Group(
         "container",
-        "Manage containers",
+        "Commands about containers",
         {name: COMMANDS[name] for name in _CONTAINER}
         | {
             "inspect": _command(
                 "inspect",
                 _MANY,
-                "Display detailed information on one or more containers",
+                "Show everything about containers",
                 "inspect_container",
                 least=1,
             ),
@@ -219,13 +239,13 @@ GROUPS = {
     ),
     "image": Group(
         "image",
-        "Manage images",
+        "Commands about images",
         {name: COMMANDS[name] for name in ("import", "load", "tag")}
         | {
             "inspect": _command(
                 "inspect",
                 "[OPTIONS] IMAGE [IMAGE...]",
-                "Display detailed information on one or more images",
+                "Show everything about images",
                 "inspect_image",
                 least=1,
             ),
@@ -235,6 +255,9 @@ GROUPS = {
         {"list": "ls", "remove": "rm"},
     ),
     "system": Group(
-        "system", "Manage sampan", {name: COMMANDS[name] for name in ("events", "info")}, {}
+        "system",
+        "Commands about the daemon",
+        {name: COMMANDS[name] for name in ("events", "info")},
+        {},
     ),
 }
