@@ -112,9 +112,8 @@ def prepare_sources(record: ContainerRecord) -> None:
 def _mount(point: MountPoint) -> Mount:
     if point.type == "tmpfs":
         return Mount("tmpfs", "tmpfs", point.options, point.destination)
-    source = os.path.join(point.source, point.subpath) if point.subpath else point.source
     return bind_mount(
-        source,
+        point.source,
         point.destination,
         read_only=not point.read_write,
         propagation=point.propagation or "rprivate",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 
 from sampan.engine.records import MountPoint
-from sampan.errors import InvalidParameter
+from sampan.errors import InvalidParameter, NotImplementedHere
 from sampan.spec import tmpfs
 from sampan.spec.container import BindOptions, ContainerConfig, HostConfig, Mount, VolumeOptions
 from sampan.store.volumes import check_name
@@ -144,9 +144,11 @@ def _volume_mount(mount: Mount, destination: str) -> MountPoint:
         raise InvalidParameter("must not set ReadOnly mode when using anonymous volumes")
     if mount.source:
         check_name(mount.source)
-    subpath = posixpath.normpath(options.subpath) if options.subpath else ""
-    if subpath.startswith(("/", "../")) or subpath == "..":
-        raise InvalidParameter(f"invalid subpath: '{options.subpath}' must be a relative path")
+    if options.subpath:
+        # Its parts belong to containers, which may make links of them at any time.
+        raise NotImplementedHere(
+            "the subpath of a volume is not supported by this version of sampan"
+        )
     driver = options.driver_config.name if options.driver_config else ""
     return MountPoint(
         type="volume",
@@ -157,7 +159,6 @@ def _volume_mount(mount: Mount, destination: str) -> MountPoint:
         read_write=not mount.read_only,
         copy_up=not options.no_copy,
         anonymous=not mount.source,
-        subpath=subpath,
     )
 
 

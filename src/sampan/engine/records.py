@@ -48,7 +48,6 @@ class MountPoint(Struct, frozen=True, kw_only=True):
     recursive: bool = True
     copy_up: bool = False  # an empty volume is filled from the image
     anonymous: bool = False  # goes with `rm -v` and with an auto-removed container
-    subpath: str = ""  # of a volume: the part of it that is mounted
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

@@ -10,9 +10,10 @@ from sampan.errors import InvalidParameter
 ZERO = "0001-01-01T00:00:00Z"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 _PATTERN = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?([Zz]|[+-]\d\d:?\d\d)?"
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?([Zz]|[+-]\d\d:?\d\d)?",
+    re.ASCII,
 )
-_SECONDS = re.compile(r"(-?\d{1,15})(?:\.(\d{1,9}))?")
+_SECONDS = re.compile(r"(-?\d{1,15})(?:\.(\d{1,9}))?", re.ASCII)
 
 
 def to_text(nanoseconds: int) -> str:

@@ -19,8 +19,8 @@ MILLISECOND = 1_000_000
 LOG_OPTIONS = frozenset(("max-file", "max-size", "labels", "env"))
 
 RUNTIMES = ("", "sampan", "runc", "io.containerd.runc.v2")
-_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(/(tcp|udp|sctp))?")
-_LOG_SIZE = re.compile(r"\d{1,15}[kmgKMG]?[bB]?|-1")
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(/(tcp|udp|sctp))?", re.ASCII)
+_LOG_SIZE = re.compile(r"\d{1,15}[kmgKMG]?[bB]?|-1", re.ASCII)
 
 
 def check_config(merged: ContainerConfig) -> None:
