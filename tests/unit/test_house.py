@@ -144,6 +144,7 @@ def test_long_functions_say_why() -> None:
 
 @pytest.mark.parametrize("package", ["sampan", "sampan.cli", "sampan.linux", "sampan.runtime"])
 def test_packages_have_no_import_side_effects(package: str) -> None:
-    """`__init__` of the packages on a start path stays empty: what is imported there is paid at every start."""
+    """`__init__` of the packages on a start path does nothing: what is imported there is paid at every start."""
     init = ROOT.joinpath(*package.split(".")[1:], "__init__.py")
-    assert init.read_text().strip() == ""
+    statements = ast.parse(init.read_text()).body
+    assert all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in statements)

@@ -6,13 +6,14 @@ depend on the architecture only: everybody's has the same id.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from sampan.spec.container import ContainerConfig
 from sampan.spec.platform import host
+from sampan.spec.programs import print_program
 from sampan.spec.reference import parse
-from sampan.store import elf
 from sampan.store.import_rootfs import receive, record
 from sampan.store.manifests import encode_config
 from sampan.wire import tar
@@ -50,7 +51,7 @@ async def install(store: Store) -> None:
     if store.metadata.values.get(_KEY) is not None:
         return
     platform = host()
-    program = elf.hello(platform.architecture, TEXT.encode())
+    program = print_program(os.uname().machine, TEXT.encode())
     with store.leases.open() as lease, store.unpacker.stage() as stage:
         layer = await receive(store, _layer(program), stage, lease)
         config = encode_config(
