@@ -211,6 +211,8 @@ class Box:
 
     async def leave(self) -> None:
         """Let the monitor end, and check that nothing is left."""
+        for peer in self.peers:
+            await peer.close()
         await self.door.delete()
         assert not (self.directory / "monitor.sock").exists()
         assert not (self.directory / "monitor.json").exists()
