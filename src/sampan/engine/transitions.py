@@ -31,7 +31,7 @@ NEXT: dict[State, frozenset[State]] = {
     State.PAUSED: frozenset({State.RUNNING, State.EXITED, State.RESTARTING}),
     State.RESTARTING: frozenset({State.RUNNING, State.EXITED}),
     State.EXITED: frozenset({State.RUNNING, State.EXITED, State.REMOVING, State.RESTARTING}),
-    State.REMOVING: frozenset({State.DEAD}),
+    State.REMOVING: frozenset({State.DEAD, State.REMOVING}),
     State.DEAD: frozenset({State.REMOVING}),
 }
 

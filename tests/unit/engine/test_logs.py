@@ -55,7 +55,9 @@ async def test_streams(rooms: Rooms) -> None:
     assert await read(rooms) == [(1, b"1\n"), (2, b"2\n"), (1, b"3\n")]
     assert await read(rooms, stdout=False) == [(2, b"2\n")]
     assert (await logs.read_logs(rooms.services, "web", LogOptions(**BOTH))).multiplexed
-    with pytest.raises(InvalidParameter, match="Bad parameters: you must choose at least one stream"):
+    with pytest.raises(
+        InvalidParameter, match="Bad parameters: you must choose at least one stream"
+    ):
         await read(rooms, stdout=False, stderr=False)
 
 
@@ -76,7 +78,9 @@ async def test_forms(rooms: Rooms) -> None:
 async def test_a_driver_that_keeps_nothing(rooms: Rooms) -> None:
     """501 in dockerd's words."""
     await rooms.create("web", log_config=LogConfig(type="none"))
-    with pytest.raises(NotImplementedHere, match="configured logging driver does not support reading"):
+    with pytest.raises(
+        NotImplementedHere, match="configured logging driver does not support reading"
+    ):
         await read(rooms)
 
 
