@@ -24,7 +24,9 @@ async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
     try:
         await network_use.release(services, record)
         # From here on it does not exist, whatever happens: the rest is swept by the next start at the latest.
-        services.store.metadata.containers.delete(record.id)
+        with services.store.metadata.transaction():
+            services.store.metadata.containers.delete(record.id)
+            services.store.snapshots.forget(record.id)
         services.store.snapshots.remove(record.id)
         services.store.trash.discard(services.paths.home(record.id))
         shutil.rmtree(services.paths.run(record.id), ignore_errors=True)

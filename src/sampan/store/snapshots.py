@@ -127,6 +127,10 @@ class Snapshots:
         self._metadata.execute("DELETE FROM snapshots WHERE key = ?", _check_key(key))
         self._trash.discard(os.path.join(self._root, key))
 
+    def forget(self, key: str) -> None:
+        """The row of an active snapshot, as a part of the caller's transaction; `remove` then takes the folder."""
+        self._metadata.execute("DELETE FROM snapshots WHERE key = ?", _check_key(key))
+
     def keys(self) -> list[str]:
         """Every active snapshot."""
         return self._metadata.texts("SELECT key FROM snapshots")
