@@ -229,6 +229,8 @@ class Spawner:
 
     def _restart(self) -> None:
         """The sleeping one takes over, after it has forked its successor as sleeper (a millisecond)."""
+        if self._closed:
+            raise SpawnerDied("the spawner was closed")
         self._wire.close()
         self._fail_all("the spawner died")
         working = self._idle
