@@ -87,8 +87,8 @@ class Log:
 
     def _rotate(self) -> None:
         try:
-            for number in range(self._old_files, 1, -1):
-                self._rename(f"{self._path}.{number - 1}", f"{self._path}.{number}")
+            for number in range(self._next_number(), 1, -1):
+                os.rename(f"{self._path}.{number - 1}", f"{self._path}.{number}")
             self._rename(self._path, f"{self._path}.1")
         except OSError:
             # Go on in the same file, and try again after as much again.
@@ -100,6 +100,13 @@ class Log:
             self._open()
         except OSError:
             self._size = 0  # the next write tries again
+
+    def _next_number(self) -> int:
+        """Up to where old files have to move on: the first free number, or the last one that is kept."""
+        number = 1
+        while number < self._old_files and os.path.lexists(f"{self._path}.{number}"):
+            number += 1
+        return number
 
     def _rename(self, source: str, target: str) -> None:
         try:

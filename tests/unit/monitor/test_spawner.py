@@ -116,10 +116,9 @@ async def test_an_object_is_warmed_where_it_is_forked_from(spawner: Spawner) -> 
     assert (await ask(spawner, "warm"))["warm"] is True
 
 
-async def test_a_crash_is_the_childs_own(
-    capfd: pytest.CaptureFixture[str], spawner: Spawner
-) -> None:
+async def test_a_crash_is_the_childs_own(capfd: pytest.CaptureFixture[str]) -> None:
     """It says where on stderr; the spawner goes on, and has no zombies."""
+    spawner = Spawner(launch(ROLES))
     ours, theirs = Channel.pair()
     spawned = await spawner.spawn("crash", {}, [theirs.fileno()])
     theirs.close()
@@ -134,6 +133,7 @@ async def test_a_crash_is_the_childs_own(
     while zombies_of(parent):
         assert asyncio.get_running_loop().time() < end
         await asyncio.sleep(0.01)
+    spawner.close()
 
 
 def zombies_of(pid: int) -> list[str]:
