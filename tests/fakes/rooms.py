@@ -141,7 +141,12 @@ class FakeMonitor:
 
     async def state(self) -> Message:
         self._note("state")
-        state: Message = {"phase": self.phase, "pid": self.pid, "started_at": to_text(NOW)}
+        state: Message = {
+            "phase": self.phase,
+            "pid": self.pid,
+            "started_at": to_text(NOW),
+            "execs": [{"exec_id": exec_id, "pid": 99} for exec_id in self.execs],
+        }
         if self.told is not None:
             state["exit"] = self.told
         return state

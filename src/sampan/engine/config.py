@@ -18,6 +18,7 @@ from sampan.spec.container import Ulimit
 
 DEFAULT_HOST = "unix:///run/sampan.sock"
 DEFAULT_CONFIG_FILE = "/etc/sampan/daemon.json"
+LOG_OPTIONS = frozenset(("max-file", "max-size", "labels", "env"))
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -156,6 +157,13 @@ def check(config: DaemonConfig) -> DaemonConfig:
     if config.default_ipc_mode not in ("", "private", "shareable", "host"):
         raise ConfigError(
             f"IPC mode {config.default_ipc_mode} is not supported: use private or shareable"
+        )
+    for option in config.log_opts:
+        if option not in LOG_OPTIONS:
+            raise ConfigError(f"unknown log opt '{option}' for {config.log_driver} log driver")
+    if not config.icc:
+        raise ConfigError(
+            "icc cannot be switched off: containers on the default bridge reach each other"
         )
     if not config.live_restore:
         raise ConfigError(

@@ -72,6 +72,18 @@ class Execs:
         for other in idle[:-KEPT]:
             del self._records[other.id]
 
+    def adopt(self, container_id: str, exec_id: str, pid: int) -> None:
+        """One that an earlier daemon started and that runs: its client will ask how it ended."""
+        if exec_id not in self._records:
+            self._records[exec_id] = ExecRecord(
+                id=exec_id,
+                container_id=container_id,
+                arguments=(),
+                started=True,
+                running=True,
+                pid=pid,
+            )
+
     def change(self, exec_id: str, **changes: object) -> ExecRecord | None:
         record = self._records.get(exec_id)
         if record is not None:

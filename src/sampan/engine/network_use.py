@@ -55,8 +55,12 @@ def restore(services: Services, record: ContainerRecord) -> None:
     """After a restart of the daemon: the addresses of a container that runs are taken."""
     bridge = services.networks.default
     for endpoint in record.endpoints.values():
-        if bridge is not None and endpoint.endpoint_id:
+        if bridge is None or not endpoint.endpoint_id:
+            continue
+        try:
             bridge.restore(to_network(record.id, endpoint))
+        except SampanError as error:  # it runs all the same, and is better looked after than not
+            log.error("container %s: %s", record.id[:12], error)
 
 
 def tell(services: Services, container_id: str, name: str, network_id: str, action: str) -> None:

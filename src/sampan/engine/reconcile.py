@@ -158,6 +158,8 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
         record = transitions.paused(record) if paused else transitions.unpaused(record)
     actor.save(record, durable=record != actor.record)
     network_use.restore(services, record)
+    for each in state.get("execs") or ():
+        services.execs.adopt(record.id, str(each["exec_id"]), int(each["pid"]))
     lifecycle.watch(services, actor, monitor)
     ended = state.get("exit")
     if ended:
@@ -201,11 +203,16 @@ def apply_policies(services: Services) -> None:
 
 
 async def let_go(services: Services) -> None:
-    """The daemon ends: what runs goes on without it. Jobs that are under way are finished first."""
-    for actor in services.containers.actors():
+    """The daemon ends: what runs goes on without it. Jobs that are under way are finished, if they do in time."""
+    actors = services.containers.actors()
+    for actor in actors:
         actor.cancel_restart()
-    await asyncio.gather(*(actor.idle() for actor in services.containers.actors()))
-    for actor in services.containers.actors():
+    try:
+        async with asyncio.timeout(services.config.shutdown_timeout):
+            await asyncio.gather(*(actor.idle() for actor in actors))
+    except TimeoutError:
+        log.warning("some containers were still busy when the daemon ended")
+    for actor in actors:
         monitor, actor.monitor = actor.monitor, None
         if monitor is not None:
             monitor.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from sampan.engine import signals
+from sampan.engine.config import LOG_OPTIONS
 from sampan.errors import InvalidParameter, NotImplementedHere
 from sampan.spec.capabilities import normalise
 from sampan.spec.container import ContainerConfig, HealthConfig, HostConfig, RestartPolicy
@@ -16,7 +17,6 @@ from sampan.spec.security_options import parse_security_options
 from sampan.spec.validate import check_resources
 
 MILLISECOND = 1_000_000
-LOG_OPTIONS = frozenset(("max-file", "max-size", "labels", "env"))
 
 RUNTIMES = ("", "sampan", "runc", "io.containerd.runc.v2")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(/(tcp|udp|sctp))?", re.ASCII)

@@ -13,12 +13,14 @@ import msgspec
 import pytest
 
 from sampan.engine import kill, reconcile, remains, start
+from sampan.engine.exec import inspect_exec
 from sampan.engine.records import ContainerRecord, State, decode
-from sampan.errors import NotFound
+from sampan.errors import Conflict, NotFound
 from sampan.linux import process
+from sampan.monitor.messages import ExecOptions
 from sampan.monitor.records import ExitRecord, MonitorRecord, write_record
 from sampan.spec.container import RestartPolicy
-from tests.fakes.rooms import BOOT, FakeMonitor, Rooms, open_test_store
+from tests.fakes.rooms import BOOT, FakeBridge, FakeMonitor, Rooms, open_test_store
 
 Restart = Callable[[], Awaitable[Rooms]]
 
@@ -115,6 +117,34 @@ async def test_a_row_that_was_written_ahead(rooms: Rooms, again: Restart) -> Non
         record.pid,
         record.started_at,
     )
+
+
+async def test_an_exec_that_goes_on(rooms: Rooms, again: Restart) -> None:
+    """Its client, whose streams never passed through the daemon, can ask for the exit code."""
+    record = await run(rooms)
+    monitor = listens(rooms, record)
+    monitor.execs["e" * 64] = ExecOptions(exec_id="e" * 64, process={})
+    other = await again()
+    found = inspect_exec(other.services, "e" * 64)
+    assert (found.running, found.pid, found.container_id) == (True, 99, record.id)
+    monitor.say({"type": "exec_exit", "exec_id": "e" * 64, "exit_code": 5})
+    assert inspect_exec(other.services, "e" * 64).exit_code == 5
+
+
+async def test_an_address_that_is_taken(
+    rooms: Rooms, again: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container is looked after all the same."""
+    record = await run(rooms)
+    listens(rooms, record)
+
+    def taken(*_: object) -> None:
+        raise Conflict("address already in use")
+
+    monkeypatch.setattr(FakeBridge, "restore", taken)
+    other = await again()
+    assert other.record(record.id).state is State.RUNNING
+    assert other.services.containers.actor(record.id).monitor is not None
 
 
 @pytest.mark.parametrize(("before", "phase", "after"), [
