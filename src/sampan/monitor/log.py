@@ -27,6 +27,7 @@ class Log:
         self.dropped = 0
         self._path = path
         self._max_size = max_size
+        self._full_at = max_size
         self._old_files = max(1, max_file - 1)
         self._encoders = {stream: Encoder(stream) for stream in ("stdout", "stderr")}
         self._fd = -1
@@ -56,12 +57,12 @@ class Log:
 
     def _append(self, records: bytes) -> None:
         while records:
-            if self._max_size and self._size >= self._max_size:
+            if self._max_size and self._size >= self._full_at:
                 self._rotate()
             end = len(records)
-            if self._max_size and self._size + end > self._max_size:
+            if self._max_size and self._size + end > self._full_at:
                 # Up to and with the record that reaches the limit.
-                end = records.index(b"\n", max(0, self._max_size - self._size - 1)) + 1
+                end = records.index(b"\n", max(0, self._full_at - self._size - 1)) + 1
             self._write(records[:end])
             records = records[end:]
 
@@ -92,14 +93,16 @@ class Log:
             self._rename(self._path, f"{self._path}.1")
         except OSError:
             # Go on in the same file, and try again after as much again.
-            self._size = 0
+            self._full_at = self._size + self._max_size
             return
         os.close(self._fd)
         self._fd = -1
+        self._size = 0
+        self._full_at = self._max_size
         try:
             self._open()
         except OSError:
-            self._size = 0  # the next write tries again
+            pass  # the next write tries again
 
     def _next_number(self) -> int:
         """Up to where old files have to move on: the first free number, or the last one that is kept."""
