@@ -96,6 +96,8 @@ def test_an_attached_terminal_outlives_the_daemon(own: Driver) -> None:
         own.argv("run", "-ti", "--name", "c1", "busybox", "sh"), own.environment()
     ) as shell:
         shell.expect("/ # ")
+        # The shell may prompt a moment before the start is answered.
+        wait_until(lambda: status(own, "c1") == "running 0", "the start to be over")
         own.engine.kill()
         shell.type("echo still $((1+1)) here\r")
         shell.expect(r"\r\nstill 2 here\r\n")

@@ -265,11 +265,12 @@ def test_start_that_fails_leaves_a_created_container(driver: Driver) -> None:
 def test_events(driver: Driver) -> None:
     """The events of a life, in order."""
     since = str(int(time.time()) - 1)
-    driver.ok("run", "--name", "evented", "busybox", "true")
-    driver.ok("rm", "evented")
+    name = f"evented-{time.time_ns()}"  # another driver may have done this within the same second
+    driver.ok("run", "--name", name, "busybox", "true")
+    driver.ok("rm", name)
     until = str(int(time.time()) + 1)
     lines = driver.ok(
-        "events", "--since", since, "--until", until, "--filter", "container=evented"
+        "events", "--since", since, "--until", until, "--filter", f"container={name}"
     ).splitlines()
     actions = [line.split()[2] for line in lines if line.split()[1] == "container"]
     assert actions == ["create", "attach", "start", "die", "destroy"]
