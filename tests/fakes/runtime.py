@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sampan.linux import constants as c
+from sampan.linux.kernel import LinuxKernel
 from sampan.linux.process import boot_id, start_time
 from sampan.monitor.records import MonitorRecord, write_record
 from sampan.monitor.runtime import Container, Plan, Process
@@ -127,6 +129,7 @@ def spawn(args: list[str], plan: Plan, gate: int | None) -> Process:
     if pid == 0:
         try:
             os.setsid()
+            LinuxKernel().prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
             for target, fd in enumerate((slave,) * 3 if plan.terminal else plan.stdio):
                 os.dup2(fd, target)
             if plan.terminal:
