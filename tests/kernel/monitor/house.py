@@ -291,8 +291,15 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
+def is_ready(pid: str) -> bool:
+    try:
+        return b"sampan-monitor ready" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def children_of(pid: int) -> list[int]:
-    """Zombies included."""
+    """Zombies included; but not what the spawner keeps ready for the next container."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -301,6 +308,6 @@ def children_of(pid: int) -> list[int]:
                     fields = file.read().rpartition(b")")[2].split()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(fields[1]) == pid:
+            if int(fields[1]) == pid and not is_ready(name):
                 found.append(int(name))
     return found

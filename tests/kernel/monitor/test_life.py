@@ -16,7 +16,7 @@ from sampan.monitor.client import Monitor, MonitorLost, Monitors, RequestFailed,
 from sampan.monitor.messages import Arguments
 from sampan.monitor.records import read_exit_record, read_monitor_record
 from sampan.runtime.failure import RuntimeFailure
-from tests.kernel.monitor.house import Box, children_of, readable, until
+from tests.kernel.monitor.house import Box, children_of, is_ready, readable, until
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,10 @@ async def test_the_spawner_is_killed_and_containers_do_not_notice(
 
 async def test_pause_resume_kill_update_and_their_refusals(box: Box, spawner: Spawner) -> None:
     """Each is answered; what is not running says so with ESRCH."""
-    await box.run(spawner, "trap 'exit 6' USR1; while true; do sleep 0.01; done")
+    await box.create(spawner, "trap 'exit 6' USR1; echo ready; while true; do sleep 0.01; done")
+    peer = await box.attach()
+    await box.door.start()
+    await peer.until(b"ready\n")
     await box.door.pause()
     assert (await box.door.state())["phase"] == "paused"
     assert box.cgroup().frozen()
@@ -282,7 +285,7 @@ async def test_twenty_at_once_lose_no_exit_and_leave_no_child(
     )
     codes = await asyncio.gather(*(each.exit_code() for each in boxes))
     assert codes == list(range(20))
-    parent = int(Path(f"/proc/{boxes[0].door.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    parent = parent_of(boxes[0].door.pid)
     await asyncio.gather(*(each.leave() for each in boxes))
     await until(lambda: children_of(parent) == [], "children of the spawner to be reaped")
 
@@ -300,3 +303,42 @@ async def test_ps_shows_which_container_a_monitor_serves(box: Box, spawner: Spaw
     await box.door.kill(signal.SIGKILL)
     await box.event("exit")
     await box.leave()
+
+
+async def test_a_ready_monitor_serves_the_next_container(
+    root: Path, tmp_path: Path, spawner: Spawner
+) -> None:
+    """After a container the spawner keeps a monitor ready; it becomes the next one's, also with a namespace
+    and a terminal to hand over, and one that was killed meanwhile is replaced without an error."""
+    first = Box(root, tmp_path)
+    await first.run(spawner, "exit 1")
+    assert await first.exit_code() == 1
+    parent = parent_of(first.door.pid)
+    await first.leave()
+    ready = await ready_child(parent)
+    second = Box(root, tmp_path)
+    await second.run(spawner, "exit 2")
+    assert second.door.pid == ready
+    assert await second.exit_code() == 2
+    await second.leave()
+    os.kill(await ready_child(parent), signal.SIGKILL)
+    third = Box(root, tmp_path)
+    await third.run(spawner, "exit 3")
+    assert await third.exit_code() == 3
+    await third.leave()
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def ready_child(parent: int) -> int:
+    """The process id of the spawner's child that waits for a container, its helper with it."""
+
+    def found() -> list[str]:
+        names = [name for name in os.listdir("/proc") if name.isdigit() and is_ready(name)]
+        helped = {str(parent_of(int(name))) for name in names if os.path.exists(f"/proc/{name}")}
+        return [n for n in names if n in helped and parent_of(int(n)) == parent]
+
+    await until(lambda: bool(found()), "a monitor to be ready")
+    return int(found()[0])

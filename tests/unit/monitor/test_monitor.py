@@ -201,7 +201,13 @@ async def test_arguments_of_another_version_are_a_failure(desk: Desk) -> None:
 
 async def test_requests_are_answered_and_failures_named(desk: Desk) -> None:
     """pause, resume, update, kill, resize: what the cgroup or the kernel says comes back."""
-    await desk.run("trap 'exit 8' USR1; while :; do sleep 0.01; done")
+    await desk.create("trap 'exit 8' USR1; echo ready; while :; do sleep 0.01; done")
+    ours, theirs = socket.socketpair()
+    await desk.door.attach(AttachOptions(stdout=True), theirs.fileno())
+    theirs.close()
+    await desk.door.start()
+    assert await asyncio.to_thread(ours.recv, 100) == b"ready\n"
+    ours.close()
     await desk.door.pause()
     assert (await desk.door.state())["phase"] == "paused"
     with pytest.raises(RequestFailed, match="busy") as caught:
