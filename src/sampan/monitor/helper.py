@@ -34,6 +34,7 @@ from sampan.linux.process import boot_id, start_time
 from sampan.monitor import records
 from sampan.monitor.messages import VERSION
 from sampan.monitor.records import MonitorRecord
+from sampan.monitor.rehearsal import rehearse
 from sampan.monitor.runtime import Container as ContainerDoor
 from sampan.monitor.runtime import Plan, Process
 from sampan.runtime.create import Created, create
@@ -80,9 +81,9 @@ class Helper:
             _run(kernel, theirs, fds, work)
         theirs.close()
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         try:
-            self._channel.send(message)
+            self._channel.send(message, fds)
         except OSError:
             pass  # it is dead: its answer will say so
 
@@ -97,6 +98,10 @@ class Helper:
             self.end()
             raise RuntimeFailure.from_message(message)
         return message, fds
+
+    def release(self) -> None:
+        """It has done its work and ends by itself; the monitor reaps it with all its children."""
+        self._channel.close()
 
     def end(self) -> None:
         """Nothing more is wanted of it. Returns when it has done what that means, and is gone."""
@@ -147,7 +152,7 @@ class Container:
             self._close()
             raise
         self.record = replace(self.record, started_at=str(message["started_at"]))
-        self.helper.end()
+        self.helper.release()
 
     def abort(self) -> None:
         self.helper.end()
@@ -166,17 +171,29 @@ class Container:
 
 
 class Runtime:
-    """`monitor.runtime.Runtime`. Made once, in the spawner."""
+    """`monitor.runtime.Runtime`. Made once, in the spawner.
+
+    `prepare` forks the helper of the first `create` ahead; it is told by message then what else it would
+    have found in its memory: create {plan, container_id} + [descriptors].
+    """
 
     def __init__(self) -> None:
         self._kernel = SiblingKernel()
         self._hierarchies = cgroup.detect()
+        self._ready: Helper | None = None
+
+    def prepare(self) -> None:
+        self._ready = Helper(self._kernel, (), self._await_create)
 
     def create(self, plan: Plan, container_id: str) -> Container:
         fds = (*plan.stdio, *plan.namespaces.values())
-        helper = Helper(
-            self._kernel, fds, lambda channel: self._create(channel, plan, container_id)
-        )
+        helper, self._ready = self._ready, None
+        if helper is not None:
+            helper.tell({**plan.to_message(), "type": "create", "container_id": container_id}, fds)
+        else:
+            helper = Helper(
+                self._kernel, fds, lambda channel: self._create(channel, plan, container_id)
+            )
         message, received = helper.answer()
         by_name = dict(zip(message["fds"], received, strict=True))
         record = MonitorRecord(**message["record"])
@@ -198,6 +215,13 @@ class Runtime:
         return Process(int(message["pid"]), by_name["pidfd"], by_name.get("console"))
 
     # -- in the helper -----------------------------------------------------------------------
+
+    def _await_create(self, channel: Channel) -> None:
+        rehearse(self._kernel, self._hierarchies)
+        received = channel.receive()
+        if received is not None:
+            message, fds = received
+            self._create(channel, Plan.from_message(message, fds), str(message["container_id"]))
 
     def _create(self, channel: Channel, plan: Plan, container_id: str) -> None:
         config = read_config(plan.directory)

@@ -10,11 +10,11 @@ from sampan.linux import constants as c
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel, LinuxKernel
 from sampan.monitor import records
+from sampan.monitor.crash import describe_crash
 from sampan.monitor.helper import Runtime
 from sampan.monitor.messages import Arguments
 from sampan.monitor.monitor import Monitor
 from sampan.monitor.runtime import Runtime as RuntimeDoor
-from sampan.monitor.spawner import describe_crash
 from sampan.monitor.title import Title
 from sampan.runtime.failure import RuntimeFailure
 
@@ -24,36 +24,49 @@ OOM_SCORE = b"-500"
 class MonitorRole:
     """`run(args, fds)`; `fds`: the control channel, then the namespaces that `args` names.
 
-    `warm` is called once, in the spawner: what it makes is shared by all monitors.
+    `warm` is called once, in the spawner: what it makes is shared by all monitors. `prepare` is called in
+    a child that is kept ready: all that does not depend on the container, its helper included.
     """
 
     def __init__(self) -> None:
-        self._tools: tuple[RuntimeDoor, Kernel, Title] | None = None
+        self._tools: tuple[Runtime, Kernel, Title] | None = None
+        self._prepared = False
 
     def warm(self) -> None:
         self._tools = (Runtime(), LinuxKernel(), Title())
 
+    def prepare(self) -> None:
+        runtime, kernel, title = self._warm_tools()
+        leave_daemon(kernel)
+        title.set("sampan-monitor ready")
+        runtime.prepare()
+        self._prepared = True
+
     def __call__(self, args: dict[str, Any], fds: list[int]) -> None:
         """Returns at the very end."""
+        runtime, kernel, title = self._warm_tools()
+        if not self._prepared:
+            leave_daemon(kernel)
+        serve(args, fds, runtime, title)
+
+    def _warm_tools(self) -> tuple[Runtime, Kernel, Title]:
         if self._tools is None:
             self.warm()
         assert self._tools is not None
-        serve(args, fds, *self._tools)
+        return self._tools
 
 
 run = MonitorRole()
 
 
-def serve(
-    args: dict[str, Any], fds: list[int], runtime: RuntimeDoor, kernel: Kernel, title: Title
-) -> None:
+def serve(args: dict[str, Any], fds: list[int], runtime: RuntimeDoor, title: Title) -> None:
     channel = Channel.adopt(fds[0])
     try:
         arguments = Arguments.from_message(args)
         given = len(fds) - 1
         if len(arguments.namespaces) != given:
             raise ProtocolError(f"expected {len(arguments.namespaces)} namespaces, got {given}")
-        become_monitor(kernel, title, arguments)
+        title.set(arguments.title or f"sampan-monitor [{arguments.id[:12]}]")
         monitor = Monitor(arguments, runtime)
     except (ProtocolError, OSError) as error:
         failure = RuntimeFailure(str(error), step="start the monitor")
@@ -67,7 +80,7 @@ def serve(
         raise
 
 
-def become_monitor(kernel: Kernel, title: Title, arguments: Arguments) -> None:
+def leave_daemon(kernel: Kernel) -> None:
     """Away from the daemon's session, terminal, output and place in the OOM killer's list."""
     os.setsid()
     os.chdir("/")
@@ -77,7 +90,6 @@ def become_monitor(kernel: Kernel, title: Title, arguments: Arguments) -> None:
     if null > 2:
         os.close(null)
     kernel.prctl(c.PR_SET_CHILD_SUBREAPER, 1)
-    title.set(arguments.title or f"sampan-monitor [{arguments.id[:12]}]")
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, OOM_SCORE)

@@ -20,13 +20,13 @@ from sampan.linux.channel import Channel, Message
 from sampan.monitor import records
 from sampan.monitor.children import Children, exit_code
 from sampan.monitor.connections import Connection, Server
+from sampan.monitor.crash import describe_crash
 from sampan.monitor.execs import Execs
 from sampan.monitor.log import Log
 from sampan.monitor.loop import IN, Loop
 from sampan.monitor.messages import VERSION, Arguments, AttachOptions, ExecOptions, kind_of
 from sampan.monitor.records import ExitRecord, MonitorRecord
 from sampan.monitor.runtime import Cgroup, Container, Plan, Process, Runtime
-from sampan.monitor.spawner import describe_crash
 from sampan.monitor.stdio import Stdio
 from sampan.runtime.failure import RuntimeFailure
 from sampan.wire.jsonlog import format_time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,6 +27,34 @@ class Plan:
     root: tuple[Mount, ...] = ()
     namespaces: dict[str, int] = field(default_factory=dict)
     process: dict[str, Any] | None = None
+
+    def to_message(self) -> dict[str, Any]:
+        """Of a plan for init. The descriptors travel beside it: stdio, then the namespaces'."""
+        seccomp = None if self.seccomp is None else base64.b64encode(self.seccomp).decode()
+        return {
+            "directory": self.directory,
+            "terminal": self.terminal,
+            "console_size": self.console_size,
+            "seccomp": seccomp,
+            "root": self.root,
+            "namespaces": list(self.namespaces),
+        }
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any], fds: Sequence[int]) -> Plan:
+        seccomp, size = message["seccomp"], message["console_size"]
+        stdin, stdout, stderr, *namespaces = fds
+        return cls(
+            directory=message["directory"],
+            stdio=(stdin, stdout, stderr),
+            terminal=message["terminal"],
+            console_size=None if size is None else (size[0], size[1]),
+            seccomp=None if seccomp is None else base64.b64decode(seccomp),
+            root=tuple(
+                Mount(kind, source, tuple(o), at) for kind, source, o, at in message["root"]
+            ),
+            namespaces=dict(zip(message["namespaces"], namespaces, strict=True)),
+        )
 
 
 class Cgroup(Protocol):

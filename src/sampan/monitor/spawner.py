@@ -26,14 +26,20 @@ from typing import Any, NoReturn
 
 from sampan.linux.channel import LIMIT, MAX_FDS, Channel
 from sampan.monitor.children import catch_sigchld
+from sampan.monitor.crash import report_crash
+from sampan.monitor.pool import Pool
 from sampan.monitor.title import Title
 
 Role = Callable[[dict[str, Any], list[int]], None]
-"""A function, or an object with `warm()`, which is called once in every spawner before it serves."""
+"""A function, or an object with `warm()`, which is called once in every spawner before it serves, and
+with `prepare()`, which is called in children that are kept ready (`pool.Pool`)."""
 
 SPAWNER = "spawner"
 ANEW_DEADLINE = 10.0  # seconds
 CRASHED = 70  # exit status of a child whose role raised
+# Milliseconds without a request before a child is made ready: whoever asks again at once, asks a
+# spawner that is busy with the container it has just been asked for.
+REFILL_DELAY = 20
 
 # Plain integers: the enumerations of `socket` are Python code, and pages.
 _SOCKET, _RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
@@ -116,8 +122,8 @@ def take_over(fd: int, roles: Mapping[str, Role]) -> NoReturn:
     _become(Channel.adopt(fd), roles)
 
 
-def _become(channel: Channel, roles: Mapping[str, Role]) -> NoReturn:
-    """The life of a freshly forked spawner."""
+def _become(channel: Channel, roles: Mapping[str, Role], *, keep_ready: bool = False) -> NoReturn:
+    """The life of a freshly forked spawner; a keeper keeps nothing ready."""
     status = CRASHED
     try:
         # The daemon's terminal must not end us with Ctrl-C, nor its end of a channel survive in us.
@@ -125,7 +131,7 @@ def _become(channel: Channel, roles: Mapping[str, Role]) -> NoReturn:
         # Before descriptors are closed by number: what garbage closes must still be its own.
         gc.collect()
         _close_others(channel.fileno())
-        serve(channel, roles)
+        Server(channel, roles, keep_ready=keep_ready).run()
         status = 0
     except BaseException as error:
         report_crash(error)
@@ -143,19 +149,18 @@ def _close_others(keep: int) -> None:
                 pass  # the listing's own
 
 
-def serve(channel: Channel, roles: Mapping[str, Role]) -> None:
-    """Fork what is asked for until the daemon's end is closed. Returns then."""
-    Server(channel, roles).run()
-
-
 class Server:
     """Does as little as it can between two forks: a page that it writes to then is one more that its
     earlier children do not share any longer. So it does not even read a request; its child does.
     """
 
-    def __init__(self, channel: Channel, roles: Mapping[str, Role]) -> None:
+    def __init__(
+        self, channel: Channel, roles: Mapping[str, Role], *, keep_ready: bool = False
+    ) -> None:
         self.channel = channel
         self.roles: dict[str, Role] = {**roles, SPAWNER: self._another}
+        preparing = {name: role for name, role in roles.items() if hasattr(role, "prepare")}
+        self._pools = [Pool(*item) for item in preparing.items()] if keep_ready else []
         # What `Channel.send` makes of a request begins so.
         self._starts = tuple(b'{"role":"%s",' % name.encode() for name in self.roles)
         # A child's end writes a byte here: children are reaped between requests only, so that a pid
@@ -177,7 +182,11 @@ class Server:
         poller.register(socket_fd, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
         while True:
-            for fd, _ in poller.poll():
+            wanting = next((pool for pool in self._pools if pool.wants_more()), None)
+            events = poller.poll(None if wanting is None else REFILL_DELAY)
+            if not events and wanting is not None:
+                wanting.refill(self._close_own)
+            for fd, _ in events:
                 if fd == self._wake:
                     self._reap()
                 elif not self._serve_one():
@@ -219,6 +228,15 @@ class Server:
         )
 
     def _spawn(self, data: bytes, fds: array.array[int]) -> bool:
+        for pool in self._pools:
+            if data.startswith(pool.start):
+                taken = pool.hand_over(data, fds)
+                if taken is not None:
+                    pid, pidfd = taken
+                    try:
+                        return self._answer(b'{"pid":%d}' % pid, pidfd)
+                    finally:
+                        os.close(pidfd)
         try:
             pid = os.fork()
         except OSError as error:
@@ -243,10 +261,7 @@ class Server:
     def _child(self, data: bytes, fds: array.array[int]) -> NoReturn:
         status = CRASHED
         try:
-            # The handler of SIGCHLD does nothing and may stay: `signal.signal` touches many a page.
-            signal.set_wakeup_fd(-1)
-            for fd in (self.channel.fileno(), self._wake, self._waker):
-                os.close(fd)
+            self._close_own()
             message = json.loads(data.decode("utf-8", "surrogateescape"))
             self.roles[message["role"]](message["args"], list(fds))
             status = 0
@@ -255,25 +270,16 @@ class Server:
         finally:
             os._exit(status)
 
+    def _close_own(self) -> None:
+        """In a child: what belongs to the spawner alone."""
+        # The handler of SIGCHLD does nothing and may stay: `signal.signal` touches many a page.
+        signal.set_wakeup_fd(-1)
+        for fd in (self.channel.fileno(), self._wake, self._waker):
+            os.close(fd)
+        for pool in self._pools:
+            pool.close()
+
     def _another(self, _args: dict[str, Any], fds: list[int]) -> None:
         """The role SPAWNER."""
         roles = {name: role for name, role in self.roles.items() if name != SPAWNER}
-        _become(Channel.adopt(fds[0]), roles)
-
-
-def describe_crash(error: BaseException) -> str:
-    """Where it came from and what it says; the traceback module would open source files."""
-    lines = []
-    place = error.__traceback__
-    while place is not None:
-        code = place.tb_frame.f_code
-        lines.append(f"  {code.co_filename}:{place.tb_lineno} in {code.co_name}\n")
-        place = place.tb_next
-    return "".join(lines) + f"{type(error).__name__}: {error}\n"
-
-
-def report_crash(error: BaseException) -> None:
-    try:
-        os.write(2, f"sampan process {os.getpid()}:\n{describe_crash(error)}".encode())
-    except OSError:
-        pass  # nobody listens; the exit status tells
+        _become(Channel.adopt(fds[0]), roles, keep_ready=True)

@@ -132,6 +132,11 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     return Created(pid, pidfd, console, context.cgroup, warnings, kernel, ours, undo)
 
 
+def rehearse(kernel: Kernel, request: Request) -> None:
+    """Do all that has no effect outside this process: the memory that it needs is this process's own then."""
+    _make_plan(kernel, request)
+
+
 def _make_plan(kernel: Kernel, request: Request) -> _Plan:
     config = request.config
     process = config.get("process") or {}

@@ -321,7 +321,9 @@ async def test_a_ready_monitor_serves_the_next_container(
     assert second.door.pid == ready
     assert await second.exit_code() == 2
     await second.leave()
-    os.kill(await ready_child(parent), signal.SIGKILL)
+    killed = await ready_child(parent)
+    os.kill(killed, signal.SIGKILL)
+    await until(lambda: not os.path.exists(f"/proc/{killed}"), "the ready monitor to be reaped")
     third = Box(root, tmp_path)
     await third.run(spawner, "exit 3")
     assert await third.exit_code() == 3
