@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sampan.linux import capabilities
+from sampan.linux import capabilities, process
 from sampan.linux.cgroup import Cgroup, detect
 from sampan.monitor import main
 from sampan.monitor.client import Monitor, Monitors, Spawner
 from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, LogOptions
+from sampan.monitor.records import read_monitor_record
 from sampan.monitor.spawner import launch
 from sampan.spec.container import ContainerConfig, HostConfig
 from sampan.spec.mount import Mount
@@ -170,15 +172,15 @@ class Box:
     async def exec(
         self, exec_id: str, command: str, *, client: bool = True, **options: Any
     ) -> Peer | None:
-        process = {**self.config(["sh", "-c", command])["process"]}
+        wanted_process = {**self.config(["sh", "-c", command])["process"]}
         attach = AttachOptions(
             stdin=options.get("open_stdin", False),
             stdout=True,
             stderr=True,
             multiplexed=not options.get("terminal", False),
         )
-        process["terminal"] = options.get("terminal", False)
-        wanted = ExecOptions(exec_id, process, attach=attach if client else None, **options)
+        wanted_process["terminal"] = options.get("terminal", False)
+        wanted = ExecOptions(exec_id, wanted_process, attach=attach if client else None, **options)
         if not client:
             await self.door.exec(wanted)
             return None
@@ -201,6 +203,9 @@ class Box:
         """Clients, and whatever a failed test left."""
         for peer in self.peers:
             await peer.close()
+        record = read_monitor_record(str(self.directory))
+        if record is not None and process.alive(record.pid, record.start_time):
+            os.kill(record.pid, signal.SIGKILL)
         if self.monitor is not None:
             self.monitor.close()
         group = self.cgroup()
