@@ -10,7 +10,6 @@ import lzma
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -426,31 +425,3 @@ async def test_copy_up_of_what_is_no_folder(store: Store, path: str) -> None:
             assert "passwd" not in found
     inside = set(os.listdir(store.volumes.mountpoint("vol")))
     assert inside in (set(), {"out", "up", "data", "etc", "hidden"})
-
-
-def test_copy_up_before_linux_6_7(tmp_path: Path) -> None:
-    """Without `lowerdir+` the layers are named by descriptors, in a mount namespace of its own."""
-    layers = []
-    for number in range(150):
-        layer = tmp_path / f"layer-with-a-rather-long-name-{number}"
-        (layer / "d").mkdir(parents=True)
-        (layer / "d" / f"f{number}").write_text("x")
-        layers.append(str(layer))
-    code = (
-        "import os, sys\n"
-        "from sampan.linux.kernel import LinuxKernel\n"
-        "from sampan.store.copy_up import _root_by_mount\n"
-        "fd = _root_by_mount(LinuxKernel(), sys.argv[1:])\n"
-        "print(len(os.listdir(os.open('d', os.O_RDONLY, dir_fd=fd))))\n"
-    )
-    with open("/proc/self/mountinfo") as mounts:
-        before = mounts.read()
-    done = subprocess.run(
-        [sys.executable, "-c", code, *layers],
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": os.path.abspath("src")},
-    )
-    assert done.stdout == "150\n", done.stderr
-    with open("/proc/self/mountinfo") as mounts:
-        assert mounts.read() == before

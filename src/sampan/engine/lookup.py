@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 
 from sampan.linux import constants as c
+from sampan.linux.filesystems import make_overlay
 from sampan.linux.inroot import read_file
 from sampan.linux.kernel import Kernel
 from sampan.spec import users
@@ -53,14 +54,8 @@ def open_detached(kernel: Kernel, mount: Mount) -> int:
         return kernel.open_tree(c.AT_FDCWD, mount.source, flags)
     if mount.type != "overlay":
         raise OSError(errno.EINVAL, f"cannot look into a {mount.type}", mount.source)
-    fs = kernel.fsopen("overlay")
-    try:
-        for layer in stack(mount):
-            kernel.fsconfig_string(fs, "lowerdir+", layer)
-        kernel.fsconfig_create(fs)
-        return kernel.fsmount(fs, c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NODEV)
-    finally:
-        kernel.close(fs)
+    layers = [f"lowerdir={folder}" for folder in stack(mount)]
+    return make_overlay(kernel, layers, c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NODEV)
 
 
 def stack(mount: Mount) -> list[str]:

@@ -9,10 +9,11 @@ import posixpath
 from dataclasses import dataclass
 
 from sampan.linux import constants as c
+from sampan.linux.filesystems import make_file_system
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
 from sampan.runtime.context import Context, Operation
-from sampan.runtime.mounts import attach, clone_tree, make_file_system, open_place
+from sampan.runtime.mounts import attach, clone_tree, open_place
 from sampan.runtime.options import MountOptions
 
 

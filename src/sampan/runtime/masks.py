@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
+from sampan.linux.filesystems import make_file_system
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
-from sampan.runtime.mounts import attach, clone_tree, make_file_system
+from sampan.runtime.mounts import attach, clone_tree
 
 _COVER = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
 

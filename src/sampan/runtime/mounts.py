@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
+from sampan.linux.filesystems import make_file_system
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
@@ -55,39 +56,6 @@ def set_attributes(kernel: Kernel, mount_fd: int, options: MountOptions) -> None
     if options.propagation:
         flags = deep if options.propagation_recursive else plain
         kernel.mount_setattr(mount_fd, "", flags, propagation=options.propagation)
-
-
-def make_file_system(
-    kernel: Kernel, kind: str, source: str, data: tuple[str, ...], attributes: int
-) -> int:
-    """A new file system as a detached mount. The kernel's own words about a failure are in the error."""
-    fs = kernel.fsopen(kind)
-    try:
-        try:
-            if source:
-                kernel.fsconfig_string(fs, "source", source)
-            for option in data:
-                key, has_value, value = option.partition("=")
-                if has_value:
-                    kernel.fsconfig_string(fs, key, value)
-                else:
-                    kernel.fsconfig_flag(fs, key)
-            kernel.fsconfig_create(fs)
-        except OSError as error:
-            raise _with_log(kernel, fs, error) from None
-        return kernel.fsmount(fs, attributes)
-    finally:
-        kernel.close(fs)
-
-
-def _with_log(kernel: Kernel, fs: int, error: OSError) -> OSError:
-    try:
-        words = kernel.read(fs, 4096).decode("utf-8", "replace").strip()
-    except OSError:
-        return error  # ENODATA: the kernel has nothing to add
-    if not words:
-        return error
-    return OSError(error.errno, words.removeprefix("e "), error.filename)
 
 
 def open_place(kernel: Kernel, context: Context, destination: str, *, folder: bool) -> int:

@@ -10,15 +10,16 @@ import os
 from dataclasses import dataclass
 
 from sampan.linux import constants as c
+from sampan.linux.filesystems import make_overlay
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
-from sampan.runtime.mounts import clone_tree, make_file_system, set_attributes
+from sampan.runtime.mounts import clone_tree, set_attributes
 from sampan.runtime.options import MountOptions
 
 
 @dataclass(frozen=True, slots=True)
 class OverlayRoot(Operation):
-    """`data` as mount(8)'s options; a `lowerdir=` a layer, topmost first (kernel 6.5: lowerdir+)."""
+    """`data` as mount(8)'s options; a `lowerdir=` a layer, topmost first."""
 
     source: str
     data: tuple[str, ...]
@@ -28,9 +29,8 @@ class OverlayRoot(Operation):
         return "error mounting the root file system (overlay)"
 
     def prepare(self, kernel: Kernel, context: Context) -> None:
-        context.root_fd = make_file_system(
-            kernel, "overlay", self.source or "overlay", self.data, self.attributes
-        )
+        source = self.source or "overlay"
+        context.root_fd = make_overlay(kernel, self.data, self.attributes, source=source)
         context.own_fds.append(context.root_fd)
 
     def execute(self, kernel: Kernel, context: Context) -> None:
@@ -113,9 +113,5 @@ def root_from_mounts(
 ) -> Operation:
     """One `Mount` that makes the root."""
     if mount_type == "overlay":
-        data = tuple(
-            "lowerdir+" + option[len("lowerdir") :] if option.startswith("lowerdir=") else option
-            for option in options.data
-        )
-        return OverlayRoot(source, data, options.attr_set & ~c.MOUNT_ATTR_RDONLY)
+        return OverlayRoot(source, options.data, options.attr_set & ~c.MOUNT_ATTR_RDONLY)
     return BindRoot(os.path.abspath(source), options, root_propagation)

@@ -13,6 +13,7 @@ import stat
 from collections import deque
 
 from sampan.linux import constants as c
+from sampan.linux.filesystems import make_overlay
 from sampan.linux.inroot import open_in_root
 from sampan.linux.kernel import Kernel
 
@@ -40,33 +41,7 @@ def open_source(kernel: Kernel, lower: list[str], path: str) -> int | None:
 def _root(kernel: Kernel, lower: list[str]) -> int:
     if len(lower) == 1:  # overlayfs wants two layers when nothing is writable
         return os.open(lower[0], _FOLDER)
-    context = kernel.fsopen("overlay")
-    try:
-        for folder in lower:
-            kernel.fsconfig_string(context, "lowerdir+", folder)
-        kernel.fsconfig_flag(context, "ro")
-        kernel.fsconfig_create(context)
-        return kernel.fsmount(context, 0)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return _root_by_mount(kernel, lower)
-    finally:
-        os.close(context)
-
-
-def _root_by_mount(kernel: Kernel, lower: list[str]) -> int:
-    """Before Linux 6.7 there is no `lowerdir+`, and all layers must fit one page of options: so they
-    are named by their descriptors, in a mount namespace of this process's own."""
-    kernel.unshare(c.CLONE_NEWNS)
-    kernel.mount(None, "/", None, c.MS_REC | c.MS_PRIVATE, None)
-    fds = [os.open(folder, _FOLDER) for folder in lower]
-    os.chdir("/proc/self/fd")
-    options = "lowerdir=" + ":".join(map(str, fds))
-    kernel.mount("overlay", lower[0], "overlay", c.MS_RDONLY, options)
-    for fd in fds:
-        os.close(fd)
-    return os.open(lower[0], _FOLDER)
+    return make_overlay(kernel, [*(f"lowerdir={folder}" for folder in lower), "ro"], 0)
 
 
 def copy_tree(kernel: Kernel, source: int, destination: int) -> None:

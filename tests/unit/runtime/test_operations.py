@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from sampan.linux import constants as c
+from sampan.linux import filesystems
+from sampan.linux.filesystems import make_file_system
 from sampan.runtime.cgroups import NewCgroupNamespace, SplitCgroupMount, UnifiedCgroupMount
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.devices import Device, MakeDevices, MakeLinks
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.masks import MaskPaths, ReadOnlyPaths
-from sampan.runtime.mounts import BindMount, FileSystemMount, ReadOnlyMount, make_file_system
+from sampan.runtime.mounts import BindMount, FileSystemMount, ReadOnlyMount
 from sampan.runtime.options import parse_options
 from sampan.runtime.rootfs import (
     BindRoot,
@@ -79,9 +81,12 @@ def test_single_steps(operation: Operation, calls: list[Call]) -> None:
     assert fake.open_descriptors() == set()
 
 
-def test_an_overlay_is_made_by_the_parent_and_attached_by_init() -> None:
+def test_an_overlay_is_made_by_the_parent_and_attached_by_init(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filesystems, "knows_single_layers", lambda release: True)
     fake, context = RecordingKernel(), Context()
-    operation = OverlayRoot("overlay", ("lowerdir+=/b", "lowerdir+=/a", "volatile"), 2)
+    operation = OverlayRoot("overlay", ("lowerdir=/b", "lowerdir=/a", "volatile"), 2)
     operation.prepare(fake.kernel, context)
     assert fake.calls == [
         ("fsopen", ("overlay",)),

@@ -110,7 +110,7 @@ def test_mounts_keep_their_order_and_lie_lexically_inside() -> None:
 
 def test_layers_become_one_option_each_topmost_first() -> None:
     overlay = next(o for o in build(make_config("x")) if isinstance(o, OverlayRoot))
-    assert overlay.data == ("lowerdir+=/b", "lowerdir+=/a", "upperdir=/u")
+    assert overlay.data == ("lowerdir=/b", "lowerdir=/a", "upperdir=/u")
 
 
 @pytest.mark.parametrize(
