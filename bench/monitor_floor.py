@@ -27,15 +27,20 @@ PROCESS = spawner_module.launch({"monitor": monitor_main.run, "nothing": nothing
 import argparse  # noqa: E402
 import asyncio  # noqa: E402
 import os  # noqa: E402
+import platform  # noqa: E402
 import shutil  # noqa: E402
 import statistics  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections import Counter  # noqa: E402
 
+from tests.kernel.monitor.house import CGROUPS, Box, make_root  # noqa: E402
+
+from sampan.linux.cgroup import Cgroup, detect  # noqa: E402
 from sampan.linux.channel import Channel  # noqa: E402
+from sampan.linux.seccomp import compile_profile  # noqa: E402
 from sampan.monitor.client import Spawner  # noqa: E402
-from tests.kernel.monitor.house import Box, make_root  # noqa: E402
+from sampan.monitor.messages import LogOptions  # noqa: E402
 
 
 def pss_kib(pid: int) -> dict[str, int]:
@@ -76,11 +81,13 @@ async def measure_forks(spawner: Spawner, rounds: int) -> None:
 
 
 async def measure_containers(spawner: Spawner, folder: Path, rounds: int) -> None:
+    profile = Box(folder / "root", folder).config(["true"])["linux"]["seccomp"]
+    program = compile_profile(profile, arch=platform.machine())  # as the daemon does, once
     parts: dict[str, list[float]] = {}
     for _ in range(rounds):
         box = Box(folder / "root", folder)
         moments = [time.perf_counter()]
-        await box.create(spawner, ["true"])
+        await box.create(spawner, ["true"], seccomp=program)
         moments.append(time.perf_counter())
         await box.door.start()
         moments.append(time.perf_counter())
@@ -108,6 +115,28 @@ async def measure_execs(spawner: Spawner, folder: Path, rounds: int) -> None:
         samples.append(time.perf_counter() - begin)
     show("exec: request to exec_exit", samples)
     await end(box)
+
+
+async def measure_streams(spawner: Spawner, folder: Path, size: int = 200 << 20) -> None:
+    """Lines of 60 bytes into the log, and the same to a client without a log."""
+    command = f"yes 'the quick brown fox jumps over the lazy dog, sixty bytes....' | head -c {size}"
+    box = Box(folder / "root", folder)
+    begin = time.perf_counter()
+    await box.run(spawner, command)
+    await box.event("exit")
+    print(f"{'log':<44} {size / (time.perf_counter() - begin) / 1e6:7.0f} MB/s of output")
+    box.log_path.unlink()
+    await box.leave()
+    box = Box(folder / "root", folder)
+    await box.create(spawner, command, log=LogOptions())
+    peer = await box.attach(multiplexed=True)
+    begin = time.perf_counter()
+    await box.door.start()
+    while await peer.reader.read(1 << 20):
+        pass
+    print(f"{'attached client, no log':<44} {size / (time.perf_counter() - begin) / 1e6:7.0f} MB/s")
+    await box.event("exit")
+    await box.leave()
 
 
 async def end(box: Box) -> None:
@@ -158,9 +187,11 @@ async def run(rounds: int, count: int) -> None:
         await measure_forks(spawner, rounds)
         await measure_containers(spawner, folder, rounds)
         await measure_execs(spawner, folder, rounds)
+        await measure_streams(spawner, folder)
         await measure_memory(spawner, folder, count)
     finally:
         spawner.close()
+        Cgroup(CGROUPS, detect()).remove()
         shutil.rmtree(folder)
 
 

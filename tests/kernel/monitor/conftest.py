@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from sampan.linux.cgroup import Cgroup, detect
 from sampan.monitor.client import Spawner
 from tests.kernel.monitor import house
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return house.make_root(tmp_path_factory.mktemp("busybox"))
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield house.make_root(tmp_path_factory.mktemp("busybox"))
+    Cgroup(house.CGROUPS, detect()).remove()
 
 
 @pytest.fixture

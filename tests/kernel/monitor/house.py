@@ -31,6 +31,7 @@ from sampan.wire.stdcopy import Decoder
 
 BUSYBOX = "/bin/busybox"
 DEADLINE = 20.0
+CGROUPS = "/sampan-test"
 APPLETS = (
     *("sh", "cat", "echo", "sleep", "true", "false", "yes", "head", "tail", "seq", "dd", "id"),
     *("stty", "kill", "wc", "printf", "tr", "ls", "touch", "test"),
@@ -79,7 +80,7 @@ class Box:
 
     @property
     def cgroup_path(self) -> str:
-        return f"/sampan-test/{self.container_id}"
+        return f"{CGROUPS}/{self.container_id}"
 
     def config(self, command: list[str], **changes: Any) -> dict[str, Any]:
         tty = changes.pop("tty", False)
