@@ -184,10 +184,11 @@ async def run(rounds: int, count: int) -> None:
     spawner = Spawner(PROCESS)
     try:
         make_root(folder / "root")
-        await measure_forks(spawner, rounds)
-        await measure_containers(spawner, folder, rounds)
-        await measure_execs(spawner, folder, rounds)
-        await measure_streams(spawner, folder)
+        if rounds:
+            await measure_forks(spawner, rounds)
+            await measure_containers(spawner, folder, rounds)
+            await measure_execs(spawner, folder, rounds)
+            await measure_streams(spawner, folder)
         await measure_memory(spawner, folder, count)
     finally:
         spawner.close()
@@ -197,7 +198,7 @@ async def run(rounds: int, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=50, help="0: memory only")
     parser.add_argument("--containers", type=int, default=8)
     options = parser.parse_args()
     asyncio.run(run(options.rounds, options.containers))
