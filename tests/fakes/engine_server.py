@@ -5,6 +5,7 @@ For command lines under test, ours and docker's: what they send must be the same
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class EngineServer:
         self._version = api_version
         self._listener = socket.socket(socket.AF_UNIX)
         self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
 
     @property
     def host(self) -> str:
@@ -62,14 +64,18 @@ class EngineServer:
     def __enter__(self) -> EngineServer:
         self._listener.bind(str(self.path))
         self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._begin(self._accept)
         return self
 
     def __exit__(self, *details: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
         self._listener.close()
         for connection in self._open:
-            connection.close()
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads[1:]:
+            thread.join(10)
 
     def wait_for(self, method: str, end: str, *, seconds: float = 10) -> Request:
         """The first request of this kind, when it has come."""
@@ -86,6 +92,10 @@ class EngineServer:
         assert request is not None, f"no {method} …{end} among {[r.target for r in self.requests]}"
         return request
 
+    def _begin(self, target: Callable[..., None], *arguments: object) -> None:
+        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self._threads[-1].start()
+
     def _accept(self) -> None:
         while True:
             try:
@@ -93,11 +103,18 @@ class EngineServer:
             except OSError:
                 return
             self._open.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self._begin(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        stream = connection.makefile("rb")
         try:
+            self._converse(connection)
+        except OSError:
+            pass  # the other side, or the end of the test, closed it
+        finally:
+            connection.close()
+
+    def _converse(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
             while (request := _read(stream)) is not None:
                 with self.changed:
                     self.requests.append(request)
@@ -106,10 +123,7 @@ class EngineServer:
                 _send(connection, request, answer)
                 if answer.hijack is not None:
                     answer.hijack(connection)
-                    connection.close()
                     return
-        except OSError:
-            return
 
     def _answer(self, request: Request) -> Answer:
         if request.path == "/_ping":

@@ -33,6 +33,12 @@ class Client:
         self.server_os = ""
         self._starter = starter
         self._idle: Connection | None = None
+        self._opened: list[Connection] = []
+
+    def close(self) -> None:
+        """Close every connection, streams included."""
+        for connection in self._opened:
+            connection.close()
 
     def negotiate(self) -> None:
         """Ask the daemon (`_ping`) for its version and take the smaller one; once."""
@@ -42,6 +48,10 @@ class Client:
         self.server_os = response.headers.get("ostype", "linux")
         offered = response.headers.get("api-version") or MINIMUM_API_VERSION
         self.version = min(offered, API_VERSION, key=version_key)
+
+    def is_older(self, version: str) -> bool:
+        """Whether the daemon speaks only versions before this one. Call `negotiate` first."""
+        return version_key(self.version) < version_key(version)
 
     def get(self, path: str, query: Query | None = None) -> Any:
         return jsontext.loads(self.call("GET", path, query).read())
@@ -123,7 +133,9 @@ class Client:
             if starter is None or not starter():
                 raise
             sock = self.address.connect()
-        return Connection(sock, self.address.host_header, user_agent())
+        connection = Connection(sock, self.address.host_header, user_agent())
+        self._opened.append(connection)
+        return connection
 
     def _checked(self, response: Response) -> Response:
         if response.status < 400:

@@ -48,7 +48,7 @@ class _Array:
 
     def finish(self) -> None:
         joined = f"[{','.join(self._texts)}]"
-        out((jsontext.indent(joined) if self._indented else joined) + "\n")
+        out((jsontext.indent(joined) if self._indented else jsontext.compact(joined)) + "\n")
 
 
 class _Lines:

@@ -84,7 +84,13 @@ def _integer(text: str, function: str, base: int) -> int:
     digits = text[1:] if text[:1] in ("-", "+") else text
     if base == 0 and len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
         base = 8
-    if digits and digits[0].isdigit() and digits.isascii() and not (base == 10 and "_" in digits):
+    if (
+        digits
+        and digits[0].isdigit()
+        and digits.isascii()
+        and digits == digits.rstrip()
+        and not (base == 10 and "_" in digits)
+    ):
         try:
             return int(text, base)
         except ValueError:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 else:
     import _signal
 
+_SHORTHAND = "Flag shorthand -h has been deprecated, use --help\n"
 _LEVELS = ("debug", "info", "warn", "warning", "error", "fatal", "panic", "trace")
 
 GLOBAL_FLAGS = (
@@ -92,6 +93,7 @@ def _find(words: list[str]) -> tuple[str, Command | Group, list[str]]:
         return f"{PROGRAM} {word}", COMMANDS[word], rest
     group = GROUPS.get(word)
     if group is None:
+        _check_flags(PROGRAM, rest, GLOBAL_FLAGS, f"{PROGRAM} [OPTIONS] COMMAND [ARG...]")
         text = f"{PROGRAM}: unknown command: {PROGRAM} {word}\n\n"
         raise Failure(f"{text}Run '{PROGRAM} --help' for more information")
     path = f"{PROGRAM} {word}"
@@ -99,9 +101,20 @@ def _find(words: list[str]) -> tuple[str, Command | Group, list[str]]:
         return path, group, rest
     found = group.find(rest[0])
     if found is None:
+        _check_flags(path, rest, (), path)
         text = f"{PROGRAM}: unknown command: {path} {rest[0]}\n\nUsage:  {path}\n\n"
         raise Failure(f"{text}Run '{path} --help' for more information")
     return f"{path} {found[0]}", found[1], rest[1:]
+
+
+def _check_flags(path: str, arguments: list[str], flags: tuple[Flag, ...], use_line: str) -> None:
+    """An unknown flag is complained about first, even of an unknown command."""
+    try:
+        parse(flags, arguments)
+    except HelpWanted:
+        return
+    except UsageError as error:
+        raise _with_usage(error, use_line, path) from None
 
 
 def _run_command(globals_: Values, path: str, target: Command | Group, arguments: list[str]) -> int:
@@ -115,7 +128,14 @@ def _run_command(globals_: Values, path: str, target: Command | Group, arguments
     except UsageError as error:
         raise _with_usage(error, target.use_line(path), path) from None
     target.check_arguments(path, words)
-    code: int = module.run(_make_app(globals_, path), values, words)
+    from sampan.cli.support import check_supported
+
+    app = _make_app(globals_, path)
+    try:
+        check_supported(app.client, values, module.FLAGS)
+        code: int = module.run(app, values, words)
+    finally:
+        app.client.close()
     return code
 
 
@@ -140,8 +160,7 @@ def _run_group(group: Group, path: str, arguments: list[str]) -> int:
     try:
         parse((), arguments)
     except HelpWanted as wanted:
-        _warn_of_shorthand(wanted)
-        output.out(group_help(group, path))
+        output.out((_SHORTHAND if wanted.deprecated else "") + group_help(group, path))
     except UsageError as error:
         raise _with_usage(error, path, path) from None
     else:
@@ -167,22 +186,18 @@ def _print_help(
 ) -> int:
     from sampan.cli.usage import command_help, terminal_width
 
-    _warn_of_shorthand(wanted)
-    output.out(command_help(command, path, flags, terminal_width()))
+    shorthand = _SHORTHAND if wanted is not None and wanted.deprecated else ""
+    output.out(shorthand + command_help(command, path, flags, terminal_width()))
     return 0
 
 
 def _print_root_help(wanted: HelpWanted | None) -> int:
     from sampan.cli.usage import root_help, terminal_width
 
-    _warn_of_shorthand(wanted)
+    if wanted is not None and wanted.deprecated:
+        output.error(_SHORTHAND)
     output.out(root_help(COMMANDS, GROUPS, GLOBAL_FLAGS, terminal_width()))
     return 0
-
-
-def _warn_of_shorthand(wanted: HelpWanted | None) -> None:
-    if wanted is not None and wanted.deprecated:
-        output.error("Flag shorthand -h has been deprecated, use --help\n")
 
 
 def _with_usage(error: UsageError, use_line: str, path: str) -> UsageError:

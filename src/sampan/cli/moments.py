@@ -39,7 +39,11 @@ def parse_date(text: str) -> tuple[int, int] | None:
     else:
         clock, zone = _split_zone(clock)
     fields = date.split("-")
-    if len(fields) != 3 or not all(f.isdigit() for f in fields) or len(fields[0]) != 4:
+    if (
+        len(fields) != 3
+        or not all(f.isdigit() for f in fields)
+        or [len(f) for f in fields] != [4, 2, 2]
+    ):
         return None
     day = _clock(clock)
     if day is None:

@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 
 
 class Wait:
-    """The daemon's answer to a wait that is under way."""
+    """The daemon's answer to a wait that is under way. A failure to begin is told when the answer is asked for."""
 
     def __init__(self, client: Client, container: str, condition: str) -> None:
         """`condition`: "next-exit", "removed", or "" for not running."""
         query = {"condition": condition or None}
-        self._response: Response = client.stream("POST", container_path(container, "/wait"), query)
+        self._response: Response | None = None
+        self._failure: Failure | None = None
+        try:
+            self._response = client.stream("POST", container_path(container, "/wait"), query)
+        except Failure as failure:
+            self._failure = failure
 
     def answer(self) -> dict[str, Any]:
         """`{"StatusCode": 0, "Error": …}`"""
+        if self._response is None:
+            raise self._failure or Failure("not waiting")
         result = jsontext.loads(self._response.read())
         if not isinstance(result, dict):
             raise Failure("invalid answer to a wait")
@@ -43,10 +50,6 @@ class Wait:
         return int(result["StatusCode"])
 
 
-def wait_for_exit(client: Client, container: str, *, removed: bool) -> Wait | None:
-    """Begin to wait for the next exit (or the removal); None, said on standard error, when that fails."""
-    try:
-        return Wait(client, container, "removed" if removed else "next-exit")
-    except Failure as error:
-        log_error(f"error waiting for container: {error}")
-        return None
+def wait_for_exit(client: Client, container: str, *, removed: bool) -> Wait:
+    """Begin to wait for the next exit, or for the removal."""
+    return Wait(client, container, "removed" if removed else "next-exit")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli import output
 from sampan.cli.command import App
-from sampan.cli.container.create import build_body, check_supported, create_container
+from sampan.cli.container.create import build_body, create_container
 from sampan.cli.container.flags import CREATE_FLAGS as FLAGS
 from sampan.cli.failure import Failure
 
@@ -16,7 +16,6 @@ __all__ = ["FLAGS", "run"]
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
-    check_supported(app, values, FLAGS)
     try:
         body = build_body(app, values, arguments)
     except ValueError as error:

@@ -81,4 +81,5 @@ def _by_template(source: str) -> Show:
         except ExecutionError as error:
             raise Failure(f"Error parsing format: {error}", 64) from None
 
+    show({})  # a template that does not fit is refused before anything is asked
     return show

@@ -39,13 +39,14 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     app.client.get(container_path(arguments[0], "/json"))
     if not values["detach"]:
         check_terminal(stdin=body["AttachStdin"], tty=body["Tty"])
-    if console := _console_size(body["Tty"]):
+    console = list(terminal.size()) if body["Tty"] and not app.client.is_older("1.42") else None
+    if console is not None:
         body["ConsoleSize"] = console
     identity = app.client.post(container_path(arguments[0], "/exec"), None, body).get("Id")
     if not identity:
         raise Failure("exec ID empty")
     start = {"Detach": values["detach"], "Tty": values["tty"]}
-    if console:
+    if console is not None:
         start["ConsoleSize"] = console
     path = f"/exec/{segment(identity)}"
     if values["detach"]:
@@ -87,8 +88,3 @@ def _interact(
         raise Failure("read escape sequence")
     code: int = app.client.get(f"{path}/json")["ExitCode"]
     return code
-
-
-def _console_size(tty: bool) -> list[int] | None:
-    size = terminal.size()
-    return list(size) if tty and any(size) else None

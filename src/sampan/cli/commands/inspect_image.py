@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sampan.cli.command import App
 from sampan.cli.commands.rmi import platform_json
-from sampan.cli.container.create import check_supported
 from sampan.cli.flags import Flag
 from sampan.cli.formats.help import FORMAT
 from sampan.cli.inspecting import inspect_all
@@ -29,7 +28,6 @@ FLAGS = (
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
-    check_supported(app, values, FLAGS)
     query = {"platform": platform_json(values["platform"]) if values["platform"] else None}
     return inspect_all(
         arguments,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli import output
 from sampan.cli.command import App
-from sampan.cli.container.create import build_body, check_supported, create_container
+from sampan.cli.container.create import build_body, create_container
 from sampan.cli.container.flags import RUN_FLAGS as FLAGS
 from sampan.cli.failure import Failure
 from sampan.cli.names import container_path
@@ -31,7 +31,6 @@ _NOT_RUNNABLE = ("permission denied", "is a directory")
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
-    check_supported(app, values, FLAGS)
     try:
         body = build_body(app, values, arguments)
     except ValueError as error:
@@ -71,7 +70,7 @@ def _start_and_stream(
     try:
         app.client.call("POST", container_path(container, "/start")).read()
     except Failure as failure:
-        if values["rm"] and waiting is not None:
+        if values["rm"]:
             waiting.exit_code()
         raise start_failure(failure) from None
     if connection is None:
@@ -79,9 +78,7 @@ def _start_and_stream(
     if body["Tty"]:
         follow_size(app.client, "containers", container)
     finished = stream(connection, attach, tty=body["Tty"], keys=keys)
-    if not finished or not (attach["stdout"] or attach["stderr"]):
-        return 0
-    return 125 if waiting is None else waiting.exit_code()
+    return waiting.exit_code() if finished else 0
 
 
 def attach_container(app: App, container: str, attach: dict[str, bool], keys: str) -> Connection:

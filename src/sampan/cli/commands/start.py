@@ -64,11 +64,11 @@ def _start_and_stream(app: App, values: Values, container: dict[str, Any]) -> in
     try:
         app.client.call("POST", container_path(identity, "/start")).read()
     except Failure:
-        if removes and waiting is not None:
+        if removes:
             waiting.exit_code()
         raise
     if tty:
         follow_size(app.client, "containers", identity)
     if not stream(connection, attach, tty=tty, keys=keys):
         return 0
-    return 125 if waiting is None else waiting.exit_code()
+    return waiting.exit_code()

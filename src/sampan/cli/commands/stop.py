@@ -27,7 +27,7 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
 def stop(app: App, values: Values, arguments: list[str], action: str) -> int:
     """`stop` and `restart` differ in the path alone."""
     if values.changed("time"):
-        output.error("Flag --time has been deprecated, use --timeout instead\n")
+        output.out("Flag --time has been deprecated, use --timeout instead\n")
     seconds = None
     for flag in ("time", "timeout"):
         if values.changed(flag):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 
 from sampan.cli import output, terminal
-from sampan.cli.client import version_key
 from sampan.cli.container.build import build_create
 from sampan.cli.container.files import go_reason
 from sampan.cli.failure import DaemonError, Failure
-from sampan.cli.kinds import go_quote
 from sampan.cli.names import parse_image
 
 TYPE_CHECKING = False
@@ -86,7 +84,7 @@ def _adapt(app: App, values: Values, body: dict[str, Any]) -> None:
     client.negotiate()
     host = body["HostConfig"]
     _require_per_network_mac(client, body)
-    if not _is_older(client, "1.42"):
+    if not client.is_older("1.42"):
         host["ConsoleSize"] = list(terminal.size())
     elif values["kernel-memory"]:
         host["KernelMemory"] = values["kernel-memory"]
@@ -96,7 +94,7 @@ def _adapt(app: App, values: Values, body: dict[str, Any]) -> None:
 
 def _require_per_network_mac(client: Client, body: dict[str, Any]) -> None:
     endpoints = body["NetworkingConfig"]["EndpointsConfig"].values()
-    if _is_older(client, "1.44") and any(endpoint["MacAddress"] for endpoint in endpoints):
+    if client.is_older("1.44") and any(endpoint["MacAddress"] for endpoint in endpoints):
         raise Failure(
             '"specify mac-address per network" requires API version 1.44, '
             f"but the sampan daemon API version is {client.version}"
@@ -108,10 +106,6 @@ def _socket_mount(client: Client) -> dict[str, Any]:
         raise Failure("--use-api-socket: the daemon is not reached through a unix socket")
     target = "/var/run/docker.sock"
     return {"Type": "bind", "Source": client.address.path, "Target": target, "BindOptions": {}}
-
-
-def _is_older(client: Client, version: str) -> bool:
-    return version_key(client.version) < version_key(version)
 
 
 def _warnings(host: dict[str, Any]) -> list[str]:
@@ -154,26 +148,3 @@ class _IdFile:
             os.close(self._descriptor)
             if self._path:
                 os.unlink(self._path)
-
-
-def check_supported(app: App, values: Values, flags: tuple[Any, ...]) -> None:
-    """Raises Failure when a given flag needs a newer daemon, or one on Windows."""
-    given = [flag for flag in flags if (flag.since or flag.windows) and values.changed(flag.key)]
-    if not given:
-        return
-    app.client.negotiate()
-    system, version = app.client.server_os, app.client.version
-    complaints = []
-    for flag in given:
-        title = go_quote(f"--{flag.name}")
-        if flag.since and version_key(version) < version_key(flag.since):
-            complaints.append(
-                f"{title} requires API version {flag.since}, but the sampan daemon API version is {version}"
-            )
-        elif flag.windows and system != "windows":
-            complaints.append(
-                f"{title} is only supported on a sampan daemon running on windows, "
-                f"but the sampan daemon is running on {system}"
-            )
-    if complaints:
-        raise Failure("\n".join(complaints))

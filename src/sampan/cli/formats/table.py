@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli.failure import Failure
 from sampan.cli.output import out
-from sampan.cli.tabwriter import align
+from sampan.cli.tabwriter import align, columns
 from sampan.cli.template.executor import ExecutionError, Template, TemplateError
 from sampan.cli.template.functions import HEADER_FUNCTIONS
 from sampan.cli.template.values import Header
@@ -51,11 +51,11 @@ def _header(template: Template, headers: dict[str, str]) -> str:
 
 def ellipsis(text: str, width: int) -> str:
     """At most `width` columns; wide characters of East Asia take two."""
-    if sum(map(_columns, text)) <= width:
+    if columns(text) <= width:
         return text
     kept, used = "", 0
     for character in text:
-        used += _columns(character)
+        used += columns(character)
         if used > width - 1:
             break
         kept += character
@@ -65,11 +65,3 @@ def ellipsis(text: str, width: int) -> str:
 def short_id(identity: str) -> str:
     """Twelve digits, without the algorithm."""
     return identity.partition(":")[2][:12] if ":" in identity else identity[:12]
-
-
-def _columns(character: str) -> int:
-    if character.isascii():
-        return 1
-    from unicodedata import east_asian_width
-
-    return 2 if east_asian_width(character) in ("W", "F") else 1

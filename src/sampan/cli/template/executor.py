@@ -300,7 +300,9 @@ class _State:
             return target.columns()[name]()
         if isinstance(target, Nil) and target.kind == "pointer":
             raise self._error(f"nil pointer evaluating {target.type_name}.{name}")
-        raise self._error(f"can't evaluate field {name} in type {type_name(receiver)}")
+        # What was decoded into a map without a type is an interface to Go, whatever is in it.
+        kind = "interface {}" if self._template.strict else type_name(receiver)
+        raise self._error(f"can't evaluate field {name} in type {kind}")
 
     def _method(
         self,
@@ -318,9 +320,8 @@ class _State:
             return receiver.label(*self._given(dot, name, arguments, final, 1))
         if isinstance(receiver, dict):
             raise self._error(f"{name} is not a method but has arguments")
-        if isinstance(receiver, Struct) and name in receiver.fields:
-            raise self._error(f"{name} has arguments but cannot be invoked as function")
-        return self._field(receiver, name)
+        self._field(receiver, name)
+        raise self._error(f"{name} has arguments but cannot be invoked as function")
 
     def _given(self, dot: Any, name: str, nodes: list[Node], final: Any, wanted: int) -> list[Any]:
         """The arguments of a method, which all are strings."""
@@ -404,8 +405,6 @@ class _State:
         line = before.count("\n") + 1
         column = len(before.rpartition("\n")[2].encode("utf-8", "surrogateescape"))
         context = str(node)
-        if len(context) > 20:
-            context = f"{context[:20]}..."
         return ExecutionError(
             f"template: {template.name}:{line}:{column}: executing {go_quote(self._name)} at <{context}>: {text}"
         )

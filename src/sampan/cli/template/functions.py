@@ -5,7 +5,16 @@ from __future__ import annotations
 from sampan.cli import jsontext
 from sampan.cli.kinds import go_quote
 from sampan.cli.template.printing import sprint, sprintf, sprintln
-from sampan.cli.template.values import Nil, Pointer, Record, Struct, follow, is_true, type_name
+from sampan.cli.template.values import (
+    Nil,
+    Pointer,
+    Record,
+    Slice,
+    Struct,
+    follow,
+    is_true,
+    type_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +58,7 @@ class Function:
 
 
 def to_json(value: Any) -> str:
-    return jsontext.dumps(value, escape_html=False)
+    return jsontext.dumps(value, escape_html=False, sort=True)
 
 
 def title(text: str) -> str:
@@ -269,9 +278,7 @@ def fits(value: Any, wanted: str) -> bool:
     if wanted == "any":
         return True
     if wanted == "[]string":
-        return isinstance(value, list | Nil) and all(
-            isinstance(item, str) for item in _strings(value)
-        )
+        return isinstance(value, Slice | Nil) and value.type_name == wanted
     if wanted == "int":
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, str) and not isinstance(value, Struct | Pointer | Record)
@@ -281,8 +288,8 @@ def describe(value: Any) -> str:
     return type_name(value)
 
 
-def _split(text: str, separator: str) -> list[str]:
-    return text.split(separator) if separator else list(text)
+def _split(text: str, separator: str) -> Slice:
+    return Slice(text.split(separator) if separator else list(text), "[]string")
 
 
 def _strings(value: Any) -> list[str]:

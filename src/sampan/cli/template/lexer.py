@@ -47,7 +47,7 @@ class Token:
             return "EOF"
         if self.kind == "error":
             return self.text
-        if self.kind in KEYWORDS:
+        if self.kind in KEYWORDS or self.kind == "dot":
             return f"<{self.text}>"
         from sampan.cli.kinds import go_quote
 

@@ -353,4 +353,9 @@ class _Parser:
         try:
             return unquote(token.text)
         except ValueError:
-            raise self._error("invalid syntax") from None
+            what = (
+                f"malformed character constant: {token.text}"
+                if token.kind == "char"
+                else "invalid syntax"
+            )
+            raise self._error(what) from None

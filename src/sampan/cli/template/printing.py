@@ -81,6 +81,10 @@ class Format:
         return self.scalar(value, verb)
 
     def scalar(self, value: Any, verb: str) -> str:
+        if verb == "v" and "+" in self.flags:  # %+v is about structures, not about signs
+            return Format(self.flags.replace("+", ""), self.width, self.precision).scalar(
+                value, verb
+            )
         if isinstance(value, bool):
             return self.pad("true" if value else "false") if verb in "tv" else _bad(verb, value)
         if isinstance(value, str):

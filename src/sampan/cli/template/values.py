@@ -48,9 +48,14 @@ class Struct:
         raise KeyError(name)
 
     def to_json(self, escape_html: bool) -> str:
-        from sampan.cli.jsontext import dumps
+        """The fields in their order; what is a map inside is sorted."""
+        from sampan.cli.jsontext import dumps, quote
 
-        return dumps(self.json, escape_html=escape_html)
+        pairs = (
+            f"{quote(name)}:{dumps(value, escape_html=escape_html, sort=True)}"
+            for name, value in self.json.items()
+        )
+        return f"{{{','.join(pairs)}}}"
 
 
 class Moment:
@@ -83,6 +88,14 @@ class Pointer:
 
     def to_json(self, escape_html: bool) -> str:
         return self.target.to_json(escape_html)
+
+
+class Slice(list["Any"]):
+    """A list whose elements have a type, and not only an interface."""
+
+    def __init__(self, items: list[Any], type_name: str) -> None:
+        super().__init__(items)
+        self.type_name = type_name
 
 
 class Map(dict[str, "Any"]):
@@ -147,7 +160,7 @@ def type_name(value: Any) -> str:
     if isinstance(value, dict):
         return "map[string]interface {}"
     if isinstance(value, list):
-        return "[]interface {}"
+        return getattr(value, "type_name", "[]interface {}")
     if isinstance(value, Pointer):
         return f"*{value.target.type_name}"
     if value is None:

@@ -10,7 +10,7 @@ Types: string int bool float any time; []T, map[T] (keys are strings), *T; every
 
 from __future__ import annotations
 
-from sampan.cli.template.values import Map, Moment, Nil, Pointer, Struct
+from sampan.cli.template.values import Map, Moment, Nil, Pointer, Slice, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Schema:
         if kind.startswith("[]"):
             if value is None:
                 return Nil("slice", kind)
-            return [self.decode(kind[2:], item) for item in value]
+            return Slice([self.decode(kind[2:], item) for item in value], kind)
         if kind.startswith("map["):
             if value is None:
                 return Nil("map", kind)
