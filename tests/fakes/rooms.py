@@ -400,4 +400,3 @@ async def no_spawn(role: str, args: dict[str, Any], fds: Sequence[int]) -> Any:
 
 def open_test_store(root: Path, spawn: Any = no_spawn) -> Store:
     return open_store(str(root / "data"), spawn)
-

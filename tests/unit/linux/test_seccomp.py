@@ -6,13 +6,13 @@ import itertools
 from typing import Any
 
 import pytest
-from tests.fakes import libseccomp
-from tests.fakes.bpf import run_classic, seccomp_data
 
 from sampan.linux.seccomp import KILL_PROCESS, KILL_THREAD, compile_profile
 from sampan.linux.syscall_tables import numbers, widths
 from sampan.spec.defaults import ALL_CAPABILITIES, CAPABILITIES
 from sampan.spec.seccomp_profile import default_profile
+from tests.fakes import libseccomp
+from tests.fakes.bpf import run_classic, seccomp_data
 
 X86_64, X86, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 X32 = 0x40000000
