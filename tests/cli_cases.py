@@ -96,7 +96,7 @@ def sampan(arguments: list[str], directory: Path, version: str = "1.50") -> Outc
     from sampan.cli.main import run
 
     _lay_out(directory)
-    with daemon(directory, version) as server, _surroundings(directory) as (out, err):
+    with daemon(directory, version) as server, surroundings(directory) as (out, err):
         code = run(["-H", server.host, *arguments])
         return _outcome(code, out.read_bytes(), err.read_bytes(), server, directory)
 
@@ -165,7 +165,7 @@ def _lay_out(directory: Path) -> None:
 
 
 @contextmanager
-def _surroundings(directory: Path) -> Iterator[tuple[Path, Path]]:
+def surroundings(directory: Path) -> Iterator[tuple[Path, Path]]:
     """Descriptors 0 to 2, the folder and the environment, for one command."""
     out, err, typed = directory / "stdout", directory / "stderr", directory / "stdin"
     typed.write_bytes(b"typed\n")

@@ -78,11 +78,11 @@ class Streams:
         )
 
     def _pump_input(self, detector: DetachDetector | None) -> None:
-        sock = self._connection.socket
+        sock, stdin = self._connection.socket, STDIN
         # Handlers run in the main thread, which must be the one that a signal wakes.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
-            while data := os.read(STDIN, _CHUNK):
+            while data := os.read(stdin, _CHUNK):
                 if detector is not None:
                     data, self._detached = detector.feed(data)
                 sock.sendall(data)

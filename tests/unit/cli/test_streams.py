@@ -216,12 +216,16 @@ def test_a_terminal_is_raw_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPat
         seen.append(termios.tcgetattr(slave)[3] & termios.ICANON)
         sock.close()
 
+    person = bench.streams(tty=True)
     with bench.played(daemon):
-        bench.streams(tty=True).run()
+        person.run()
     assert seen == [0]
     assert termios.tcgetattr(slave) == before
-    os.close(slave)
     os.close(master)
+    # Its thread must not wake up in another test, on a descriptor that has the same number by then.
+    assert person._input_ended is not None
+    assert person._input_ended.acquire(timeout=10)
+    os.close(slave)
 
 
 def test_only_input_waits_for_its_end(bench: Bench) -> None:
