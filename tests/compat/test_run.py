@@ -71,7 +71,7 @@ RUNS: list[tuple[list[str], list[str], int, str, str]] = [
     (["--uts", "host"], ["hostname"], 0, r".+\n", ""),
     (["--pid", "host"], ["sh", "-c", "test $(ls -d /proc/[0-9]* | wc -l) -gt 5 && echo many"], 0, r"many\n", ""),
     (["--oom-score-adj", "500"], ["cat", "/proc/self/oom_score_adj"], 0, r"500\n", ""),
-    (["--add-host", "db:10.1.2.3"], ["grep", "db", "/etc/hosts"], 0, r"10\.1\.2\.3\s+db\n", ""),
+    (["--add-host", "database:10.1.2.3"], ["grep", "database", "/etc/hosts"], 0, r"10\.1\.2\.3\s+database\n", ""),
     (["--dns", "10.9.8.7", "--dns-search", "example.test"], ["cat", "/etc/resolv.conf"], 0,
      r"(?s:.*)nameserver 10\.9\.8\.7\n(?s:.*)", ""),
     ([], ["greet", "x", "y"], 0, r"script ran with 2 arguments\n", ""),
