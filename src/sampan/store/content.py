@@ -2,6 +2,7 @@
 
     content/blobs/sha256/HEX    0444
     content/ingest/RANDOM       being written; whatever is here at start is swept
+    content/ingest/HEX.part     arriving from a registry; kept for a day (`partial.py`)
 
 Order of a commit: written → fsync → size and digest checked → 0444 → renamed → folder fsynced. Rows that
 name a blob are written after that by the caller. A blob that is there already is not written again; the
@@ -13,20 +14,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterable
-from typing import NamedTuple
+from collections.abc import AsyncIterable, Iterable
 
 from sampan.errors import InvalidParameter, NotFound, SampanError, TooLarge
 from sampan.spec.digest import PREFIX, Digest, digest_of, hex_of
 from sampan.store.leases import Lease
+from sampan.store.partial import Blob, Partial
 from sampan.store.threads import in_thread
 
+__all__ = ["Blob", "Content", "Ingest", "Partial", "sync_directory"]
+
 PIECE = 1 << 20  # bytes gathered before a thread is bothered
-
-
-class Blob(NamedTuple):
-    digest: Digest
-    size: int
+PARTIAL = ".part"
 
 
 class Content:
@@ -80,12 +79,43 @@ class Content:
         return [Digest(PREFIX + name) for name in os.listdir(self._blobs)]
 
     def ingest_paths(self) -> list[str]:
-        """Whatever is being written, or was when a daemon died."""
-        return [entry.path for entry in os.scandir(self._ingest)]
+        """Whatever is being written, or was when a daemon died; without what can be resumed."""
+        return [entry.path for entry in os.scandir(self._ingest) if not _is_partial(entry)]
+
+    def stale_partials(self, before: float) -> list[str]:
+        """What arrived in part and has not grown since `before`, seconds of the epoch."""
+        partials = filter(_is_partial, os.scandir(self._ingest))
+        return [entry.path for entry in partials if entry.stat().st_mtime < before]
+
+    @property
+    def folder(self) -> str:
+        """A folder of the file system that holds everything."""
+        return self._ingest
+
+    def new_path(self) -> str:
+        """A fresh name in the ingest folder."""
+        return os.path.join(self._ingest, os.urandom(12).hex())
+
+    def partial(self, blob: Blob) -> Partial:
+        """The blob as far as it has arrived."""
+        return Partial(os.path.join(self._ingest, hex_of(blob.digest) + PARTIAL), blob)
+
+    def place(self, files: Iterable[tuple[str, Blob]]) -> None:
+        """Make verified and synced files of the ingest folder blobs, unless they are already."""
+        placed = False
+        for path, blob in files:
+            if self.is_whole(blob):
+                if os.path.exists(path):
+                    os.unlink(path)
+                continue
+            os.rename(path, self.path(blob.digest))
+            placed = True
+        if placed:
+            sync_directory(self._blobs)
 
     def writer(self, lease: Lease) -> Ingest:
         """A new blob; `lease` will hold it until something refers to it."""
-        return Ingest(self, os.path.join(self._ingest, os.urandom(12).hex()), lease)
+        return Ingest(self, self.new_path(), lease)
 
     async def ingest(
         self,
@@ -204,6 +234,10 @@ class Ingest:
             os.close(fd)
         os.rename(self._path, destination)
         sync_directory(os.path.dirname(destination))
+
+
+def _is_partial(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(PARTIAL)
 
 
 def sync_directory(path: str) -> None:

@@ -7,6 +7,7 @@ rename into the trash. So nobody can begin to use a thing between the mark and i
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from sampan.spec.digest import Digest
@@ -15,6 +16,8 @@ from sampan.store.leases import Leases
 from sampan.store.metadata import Metadata
 from sampan.store.snapshots import Snapshots
 from sampan.store.trash import Trash
+
+PARTIAL_AGE = 24 * 3600.0  # seconds
 
 
 class Collected(NamedTuple):
@@ -49,7 +52,13 @@ class Collector:
                 reclaimed += self._content.size(digest)
                 blobs += 1
                 self._trash.discard(self._content.path(digest))
+        self._drop_stale()
         return Collected(blobs, layers, reclaimed)
+
+    def _drop_stale(self) -> None:
+        """Blobs that stopped arriving a day ago: nobody will resume them."""
+        for path in self._content.stale_partials(time.time() - PARTIAL_AGE):
+            self._trash.discard(path)
 
     def collect_layers(self) -> list[Digest]:
         """Take away every unreferenced layer, topmost first."""

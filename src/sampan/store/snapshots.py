@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from sampan.errors import Conflict, InvalidParameter, NotFound
@@ -45,6 +45,16 @@ _KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 class Usage(NamedTuple):
     size: int  # bytes of file content, hard links once, as `docker ps -s` counts
     inodes: int
+
+
+class Staged(NamedTuple):
+    """A stage that is filled, and what it is to become."""
+
+    stage: str
+    chain: Digest
+    diff: Digest
+    parent: Digest | None
+    size: int
 
 
 class Snapshots:
@@ -73,11 +83,21 @@ class Snapshots:
 
         When the layer is there meanwhile, the stage is discarded.
         """
-        if self.has_layer(chain):
-            self.discard(stage)
-            return
-        self._settle(stage, hex_of(chain))
-        self._metadata.execute("INSERT INTO layers VALUES (?, ?, ?, ?)", chain, diff, parent, size)
+        self.commit_all([Staged(stage, chain, diff, parent, size)])
+
+    def commit_all(self, staged: Iterable[Staged]) -> None:
+        """Make several stages layers, each after its parent, with one sync of the folder."""
+        renamed: list[Staged] = []
+        for layer in staged:
+            if self.has_layer(layer.chain) or any(layer.chain == other.chain for other in renamed):
+                self.discard(layer.stage)
+                continue
+            self._rename(layer.stage, hex_of(layer.chain))
+            renamed.append(layer)
+        if renamed:
+            sync_directory(self._root)
+        for layer in renamed:
+            self._metadata.execute("INSERT INTO layers VALUES (?, ?, ?, ?)", *layer[1:])
 
     def has_layer(self, chain: Digest) -> bool:
         return bool(self._metadata.rows("SELECT 1 FROM layers WHERE chain = ?", chain))
@@ -101,7 +121,8 @@ class Snapshots:
         chain = self._chain(parent)
         stage = self.stage()
         _mkdir(os.path.join(stage, "work"), 0o700)
-        self._settle(stage, key)
+        self._rename(stage, key)
+        sync_directory(self._root)
         self._metadata.execute("INSERT INTO snapshots VALUES (?, ?)", key, parent)
         return self._writable(key, chain)
 
@@ -221,11 +242,10 @@ class Snapshots:
         )
         return bool(self._metadata.rows(sql, chain)[0][0])
 
-    def _settle(self, stage: str, name: str) -> None:
+    def _rename(self, stage: str, name: str) -> None:
         destination = os.path.join(self._root, name)
         self._trash.discard(destination)  # a folder without a row, from a moment that was cut short
         os.rename(stage, destination)
-        sync_directory(self._root)
 
 
 def _ancestors(chain: str, parents: dict[str, object]) -> Iterator[str]:

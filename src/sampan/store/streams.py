@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+import sys
+import termios
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 from sampan.errors import InvalidParameter, ProtocolError
 from sampan.store.decompress import MAGIC_SIZE, Decompressor, detect
@@ -75,10 +78,14 @@ async def read_blob(fd: int) -> AsyncIterator[bytes]:
 
 
 class PipeWriter:
-    """The writing end of a pipe. After the reader has gone, what is written is dropped."""
+    """The writing end of a pipe. After the reader has gone, what is written is dropped.
+
+    A reader that is slow holds up the caller, but no thread: there are few of them.
+    """
 
     def __init__(self) -> None:
         self.read_fd, self._fd = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._fd, False)
         self.broken = False
         try:
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
@@ -86,8 +93,41 @@ class PipeWriter:
             pass  # over the user's limit; the usual 64 KiB do as well
 
     async def write(self, data: bytes) -> None:
-        if not self.broken:
-            await in_thread(self._write, data)
+        await self.drain(await in_thread(self.push, [data]))
+
+    def push(self, pieces: Iterable[bytes | memoryview]) -> list[memoryview]:
+        """Write as much as fits; what does not is returned."""
+        rest = [memoryview(piece) for piece in pieces if piece]
+        try:
+            while rest and not self.broken:
+                rest[0] = rest[0][os.write(self._fd, rest[0]) :]
+                if not rest[0]:
+                    del rest[0]
+        except BlockingIOError:
+            return rest
+        except BrokenPipeError:
+            self.broken = True
+        return []
+
+    async def drain(self, rest: list[memoryview]) -> None:
+        """Write what `push` has left."""
+        while rest:
+            await self._writable()
+            rest = await in_thread(self.push, rest)
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_writer(self._fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._fd)
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are written and not yet read."""
+        return int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def close_reader(self) -> None:
         """Ours of the reading end, once the worker has its own."""
@@ -100,11 +140,3 @@ class PipeWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except BrokenPipeError:
-            self.broken = True

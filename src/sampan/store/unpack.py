@@ -47,12 +47,13 @@ class Unpacker:
         self._locks: dict[str, asyncio.Lock] = {}
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    def job(self, source_fd: int, stage: str, *, base: bool) -> StageJob:
+    def job(self, source_fd: int, stage: str, *, base: bool, sync: bool = True) -> StageJob:
         """The worker that fills `stage` from `source_fd`, a file or the reading end of a pipe.
 
-        `base`: nothing is below this layer, so that its whiteouts mean nothing.
+        `base`: nothing is below this layer, so that its whiteouts mean nothing. Without `sync` the
+        caller sees to it that everything is on the disk before the stage is committed.
         """
-        return StageJob(self._spawn, source_fd, stage, base=base)
+        return StageJob(self._spawn, source_fd, stage, base=base, sync=sync)
 
     async def stack(
         self, sources: Sequence[Source], lease: Lease, progress: Progress | None = None
@@ -141,11 +142,13 @@ class Unpacker:
 class StageJob:
     """`async with` around the time the worker lives; `result()` is its answer."""
 
-    def __init__(self, spawn: jobs.Spawn, source_fd: int, stage: str, *, base: bool) -> None:
+    def __init__(
+        self, spawn: jobs.Spawn, source_fd: int, stage: str, *, base: bool, sync: bool
+    ) -> None:
         self._folder = os.open(
             os.path.join(stage, "fs"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         )
-        args = {"reserve": FREE_RESERVE, "base": base}
+        args = {"reserve": FREE_RESERVE, "base": base, "sync": sync}
         self._job = jobs.Job(spawn, "unpack", args, [source_fd, self._folder])
 
     async def __aenter__(self) -> StageJob:

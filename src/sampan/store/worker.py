@@ -56,9 +56,13 @@ class PeerGone(Exception):
 
 
 def unpack(args: dict[str, Any], fds: list[int]) -> None:
-    """`args`: `reserve`, bytes that must stay free; `base`, whether nothing is below the layer."""
-    reserve, base = int(args["reserve"]), bool(args["base"])
-    _run(fds[0], lambda channel: _unpack(channel, fds[1], fds[2], reserve=reserve, base=base))
+    """`args`: `reserve`, bytes that must stay free; `base`, whether nothing is below the layer;
+    `sync`, whether the answer means that everything is on the disk."""
+    reserve, base, sync = int(args["reserve"]), bool(args["base"]), bool(args["sync"])
+    _run(
+        fds[0],
+        lambda channel: _unpack(channel, fds[1], fds[2], reserve=reserve, base=base, sync=sync),
+    )
 
 
 def remove(args: dict[str, Any], fds: list[int]) -> None:
@@ -100,7 +104,9 @@ def _failure(error: BaseException) -> Message:
     return {"error": f"{type(error).__name__}: {error}", "kind": "os", "errno": errno.EIO}
 
 
-def _unpack(channel: Channel, source: int, folder: int, *, reserve: int, base: bool) -> Message:
+def _unpack(
+    channel: Channel, source: int, folder: int, *, reserve: int, base: bool, sync: bool
+) -> Message:
     kernel = LinuxKernel()
     syncfs = Libc().function("syncfs", Int)
     _limit(kernel)
@@ -112,7 +118,8 @@ def _unpack(channel: Channel, source: int, folder: int, *, reserve: int, base: b
         size = tree.usage(folder)[0] if applier.replaced else applier.size
     except OSError as error:
         raise _entry_error(error, applier.name) from None
-    check(syncfs(folder))
+    if sync:
+        check(syncfs(folder))
     return {"diff_id": f"sha256:{digest.hexdigest()}", "size": size, "entries": applier.entries}
 
 
