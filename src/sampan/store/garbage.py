@@ -14,6 +14,7 @@ from sampan.spec.digest import Digest
 from sampan.store.content import Content
 from sampan.store.leases import Leases
 from sampan.store.metadata import Metadata
+from sampan.store.origins import Origins
 from sampan.store.snapshots import Snapshots
 from sampan.store.trash import Trash
 
@@ -34,12 +35,14 @@ class Collector:
         snapshots: Snapshots,
         leases: Leases,
         trash: Trash,
+        origins: Origins,
     ) -> None:
         self._metadata = metadata
         self._content = content
         self._snapshots = snapshots
         self._leases = leases
         self._trash = trash
+        self._origins = origins
 
     def collect(self) -> Collected:
         """Take away every unreferenced layer and blob."""
@@ -52,6 +55,8 @@ class Collector:
                 reclaimed += self._content.size(digest)
                 blobs += 1
                 self._trash.discard(self._content.path(digest))
+        with self._metadata.transaction():
+            self._origins.forget_unused()
         self._drop_stale()
         return Collected(blobs, layers, reclaimed)
 

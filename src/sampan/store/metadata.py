@@ -9,6 +9,8 @@ flight (`leases.py`).
     layers     (chain, diff, parent, size)   a committed snapshot, by ChainID; size in bytes unpacked
     snapshots  (key, parent)                 a container's writable layer over a chain
     volumes    (name, body)
+    origins    (digest, repository)          hints for push: where a blob is
+    compressed (plain, blob, size)           hints for push: what a plain layer became
     values_    (key, value)                  small facts of the installation
 
 SQLite in WAL mode with synchronous=FULL (NORMAL loses committed rows on power loss), foreign keys on,
@@ -55,6 +57,13 @@ _MIGRATIONS = (
     CREATE INDEX snapshots_by_parent ON snapshots (parent);
     CREATE TABLE volumes (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE values_ (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE origins (
+        digest TEXT NOT NULL, repository TEXT NOT NULL,
+        at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)), UNIQUE (digest, repository)) STRICT;
+    CREATE TABLE compressed (
+        plain TEXT PRIMARY KEY, blob TEXT NOT NULL, size INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
 

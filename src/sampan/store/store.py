@@ -26,6 +26,7 @@ from sampan.store.images import Image, Images
 from sampan.store.jobs import Spawn
 from sampan.store.leases import Leases
 from sampan.store.metadata import Metadata
+from sampan.store.origins import Origins
 from sampan.store.snapshots import Snapshots
 from sampan.store.trash import Trash
 from sampan.store.unpack import Unpacker
@@ -37,7 +38,7 @@ Progress = Callable[[dict[str, Any]], Any]
 
 
 class Store:
-    """Made by `open_store`. Public parts: `content images snapshots volumes metadata leases`."""
+    """Made by `open_store`. Public parts: `content images snapshots volumes metadata leases origins`."""
 
     def __init__(self, data_root: str, spawn: Spawn) -> None:
         self.data_root = data_root
@@ -54,8 +55,9 @@ class Store:
             os.path.join(data_root, "volumes"), self.metadata, self.trash, spawn, self.snapshots
         )
         self.unpacker = Unpacker(self.snapshots, spawn)
+        self.origins = Origins(self.metadata)
         self._collector = Collector(
-            self.metadata, self.content, self.snapshots, self.leases, self.trash
+            self.metadata, self.content, self.snapshots, self.leases, self.trash, self.origins
         )
 
     async def start(self) -> None:
