@@ -172,18 +172,20 @@ def _services(
     from sampan.engine.containers import Containers
     from sampan.engine.events import Events
     from sampan.engine.exec import Execs
-    from sampan.engine.host import look_around, raise_own_limits
-    from sampan.engine.intent import install_init, seccomp_default
+    from sampan.engine.host import leave_cgroup_above, look_around, raise_own_limits
+    from sampan.engine.intent import CGROUP_PARENT, install_init, seccomp_default
     from sampan.engine.services import Services
     from sampan.linux.kernel import LinuxKernel
 
     raise_own_limits(OOM_SCORE)
     install_init(paths)
+    host = look_around()
+    leave_cgroup_above(config.cgroup_parent or CGROUP_PARENT, host.hierarchies)
     clock = Clock()
     return Services(
         config=config,
         paths=paths,
-        host=look_around(),
+        host=host,
         store=store,
         networks=networks,
         monitors=monitors,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import resource
 from dataclasses import dataclass, field
 
 from sampan.linux import capabilities, process
-from sampan.linux.cgroup import Hierarchies, detect, features
+from sampan.linux.cgroup import Hierarchies, detect, features, step_aside
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,16 @@ def raise_own_limits(oom_score: int) -> None:
             file.write(str(oom_score))
     except PermissionError:
         pass  # needs CAP_SYS_RESOURCE, which a daemon in a container may lack
+
+
+def leave_cgroup_above(parent: str, hierarchies: Hierarchies | None) -> None:
+    """With cgroup v2 the daemon must not sit above its containers. Where that fails, limits will be lost."""
+    if hierarchies is None:
+        return
+    try:
+        leaf = step_aside("/" + parent.strip("/"), hierarchies)
+    except OSError as error:
+        log.warning("cannot leave the cgroup above the containers': %s", error)
+        return
+    if leaf is not None:
+        log.info("moved to the cgroup %s, out of the way of controllers", leaf)

@@ -7,6 +7,7 @@ or none. Until it has its final rights nobody in there can look into it (PR_SET_
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,10 +129,24 @@ def _kinds(config: dict[str, Any]) -> set[str]:
 
 
 def _clone(kernel: Kernel, child: _Child) -> tuple[int, int]:
-    target = child.target
-    cgroup_fd = target.cgroup.clone_fd() if target.cgroup is not None else None
+    group = child.target.cgroup
     try:
-        pid, pidfd = clone_child(
+        pid, pidfd = _clone_into(kernel, child, None if group is None else group.clone_fd())
+    except OSError as error:
+        if group is None or error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+            raise
+        # With v2 the container may have divided its cgroup, which then takes no process itself.
+        beside = group.clone_fd_beside(child.target.pid)
+        pid, pidfd = _clone_into(kernel, child, beside)
+    if pid == 0:
+        _run_child(kernel, child)
+    return pid, pidfd
+
+
+def _clone_into(kernel: Kernel, child: _Child, cgroup_fd: int | None) -> tuple[int, int]:
+    target = child.target
+    try:
+        return clone_child(
             kernel,
             0,
             cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
@@ -140,9 +155,6 @@ def _clone(kernel: Kernel, child: _Child) -> tuple[int, int]:
     finally:
         if cgroup_fd is not None:
             os.close(cgroup_fd)
-    if pid == 0:
-        _run_child(kernel, child)
-    return pid, pidfd
 
 
 def _await_console(channel: Channel) -> int:
@@ -164,8 +176,8 @@ def _run_child(kernel: Kernel, child: _Child) -> NoReturn:
 def _run(kernel: Kernel, child: _Child) -> None:
     target, command = child.target, child.command
     keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio])
-    if target.cgroup is not None:
-        target.cgroup.enter()
+    if target.cgroup is not None and target.cgroup.hierarchies.mode != "v2":
+        target.cgroup.enter()  # with v2 it was born in it
     seal_interpreter()
     _join(kernel, target)
     root = kernel.openat2(c.AT_FDCWD, "/", os.O_PATH | os.O_DIRECTORY)

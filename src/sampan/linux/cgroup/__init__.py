@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import signal
 
+from sampan.linux.cgroup.aside import step_aside
 from sampan.linux.cgroup.hierarchies import Hierarchies, Hierarchy, detect, features
 from sampan.linux.cgroup.resources import Resources
 from sampan.linux.cgroup.stats import Statistics
 from sampan.linux.cgroup.v1 import GroupV1
 from sampan.linux.cgroup.v2 import GroupV2
 
-__all__ = ["Cgroup", "Hierarchies", "Hierarchy", "detect", "features"]
+__all__ = ["Cgroup", "Hierarchies", "Hierarchy", "detect", "features", "step_aside"]
 
 
 class Cgroup:
@@ -93,6 +94,14 @@ class Cgroup:
     def clone_fd(self) -> int | None:
         """A descriptor for `clone3(CLONE_INTO_CGROUP)`, the caller's to close; None on pure v1."""
         return self._group.clone_fd()
+
+    def clone_fd_beside(self, pid: int) -> int | None:
+        """The same for v2's cgroup that `pid` is in, which is this one or below it.
+
+        A container that has divided its cgroup (systemd does) has no place for processes in it itself:
+        clone3 fails with EBUSY, or EOPNOTSUPP where it is threaded.
+        """
+        return self._group.clone_fd_beside(pid)
 
     def processes(self) -> list[int]:
         """All processes in it and below it."""

@@ -87,6 +87,9 @@ class GroupV1:
             return None
         return os.open(self._unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def clone_fd_beside(self, pid: int) -> int | None:
+        return self.clone_fd()
+
     def processes(self) -> list[int]:
         return files.processes(self._process_folder())
 

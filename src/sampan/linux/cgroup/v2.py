@@ -17,6 +17,7 @@ from sampan.linux.cgroup.v1 import FREEZE_DEADLINE
 
 _WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
 _IN_MODIFY = 0x2
+_NOT_TO_BE_HAD = (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _inotify_init1 = _libc.inotify_init1
@@ -31,6 +32,7 @@ class GroupV2:
     def __init__(self, path: str, hierarchies: Hierarchies) -> None:
         assert hierarchies.unified is not None
         self._mountpoint = hierarchies.unified.mountpoint
+        self._own = hierarchies.unified.root.rstrip("/") + path
         self._folder = self._mountpoint + path
         self._parents: list[str] = []
         self._fresh = False
@@ -65,7 +67,15 @@ class GroupV2:
         self.add(0)
 
     def clone_fd(self) -> int | None:
-        return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return open_folder(self._folder)
+
+    def clone_fd_beside(self, pid: int) -> int | None:
+        place = unified_path(files.read_text(f"/proc/{pid}/cgroup"))
+        if not (place + "/").startswith(self._own + "/"):
+            raise OSError(
+                errno.EBUSY, f"process {pid} has left its cgroup, it is in {place}", self._folder
+            )
+        return open_folder(self._folder + place[len(self._own) :])
 
     def processes(self) -> list[int]:
         return files.processes(self._folder)
@@ -136,6 +146,15 @@ class GroupV2:
         return statistics_v2(self._folder)
 
 
+def open_folder(folder: str) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def unified_path(text: str) -> str:
+    """The v2 cgroup in a text of /proc/PID/cgroup, `/`-rooted at this process's cgroup namespace."""
+    return next(line[3:] for line in text.splitlines() if line.startswith("0::"))
+
+
 def _allows_all(rules: list[devices.Rule]) -> bool:
     left = devices.effective(rules)
     return left[0].everything and all(rule.allow for rule in left)
@@ -166,13 +185,17 @@ def _enable(file: str, controllers: list[str]) -> None:
         files.write_text(file, " ".join("+" + name for name in controllers))
         return
     except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+        if error.errno == errno.EBUSY:
+            # Processes are in a cgroup that is not the root. The kernel would still enable the threaded
+            # controllers, but the cgroups below could then hold no process at all (`domain invalid`).
+            # Limits are reported as unsupported by `apply`. See `aside.py` for our own processes.
+            return
+        if error.errno not in _NOT_TO_BE_HAD:
             raise
-    # One of them cannot be had (processes in a nested root, real-time tasks with cpu): take the
-    # rest. Limits that need it are then reported as unsupported by `apply`.
+    # One of them cannot be had (real-time tasks with cpu): take the rest.
     for name in controllers:
         try:
             files.write_text(file, "+" + name)
         except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+            if error.errno not in _NOT_TO_BE_HAD:
                 raise

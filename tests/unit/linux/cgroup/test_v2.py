@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.linux.cgroup import Cgroup, Hierarchies, Hierarchy
+from sampan.linux.cgroup import Cgroup, Hierarchies, Hierarchy, files
 
 FILES = [
     "cgroup.controllers",
@@ -66,6 +67,64 @@ def test_create_hands_controllers_down(root: Path) -> None:
     assert (root / "cgroup.subtree_control").read_text() == "+cpuset +cpu +io +pids"
     assert (root / "sampan/cgroup.subtree_control").read_text() == "+cpu +memory +misc"
     assert list((root / "sampan/one").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "tried"),
+    [
+        # Processes in the parent: one attempt, or its children could hold no process.
+        (errno.EBUSY, ["+cpu +io +memory"]),
+        # Real-time tasks, for one: what can be had is taken.
+        (errno.EINVAL, ["+cpu +io +memory", "+cpu", "+io", "+memory"]),
+    ],
+)
+def test_controllers_that_cannot_be_had(
+    root: Path, monkeypatch: pytest.MonkeyPatch, code: int, tried: list[str]
+) -> None:
+    """The cgroup is made all the same; other errors are the caller's."""
+    (root / "cgroup.controllers").write_text("cpu io memory\n")
+    written: list[str] = []
+
+    def refuse(path: str, value: str) -> None:
+        written.append(value)
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(files, "write_text", refuse)
+    assert Cgroup.create("/one", hierarchies(root)).exists()
+    assert written == tried
+    code = errno.EACCES
+    with pytest.raises(PermissionError):
+        Cgroup.create("/two", hierarchies(root))
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("/sampan/one", ""),
+        ("/sampan/one/init/inner", "init/inner"),
+        ("/sampan/one-more", None),
+        ("/", None),
+    ],
+)
+def test_beside_a_process(
+    root: Path, monkeypatch: pytest.MonkeyPatch, place: str, found: str | None
+) -> None:
+    """The cgroup that a process is in, when it is this one or below it; never another."""
+    group = Cgroup.create("/sampan/one", hierarchies(root))
+    (root / "sampan/one/init/inner").mkdir(parents=True)
+    read = files.read_text
+    text = f"1:name=x:/else\n0::{place}\n"
+    monkeypatch.setattr(
+        files, "read_text", lambda path: text if path == "/proc/7/cgroup" else read(path)
+    )
+    if found is None:
+        with pytest.raises(OSError, match="has left its cgroup"):
+            group.clone_fd_beside(7)
+        return
+    fd = group.clone_fd_beside(7)
+    assert fd is not None
+    assert os.readlink(f"/proc/self/fd/{fd}") == str(root / "sampan/one" / found)
+    os.close(fd)
 
 
 def test_apply_writes_and_warns(group: Cgroup, root: Path) -> None:
