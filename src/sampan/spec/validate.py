@@ -47,6 +47,7 @@ def check_resources(
     host = _without_unsupported(host, features, warnings)
     _check_memory(host, update=update)
     _check_cpu(host, cpus, features)
+    _check_realtime(host, features)
     _check_cpuset("cpus", "CPUs", host.cpuset_cpus, cpus)
     _check_cpuset("mems", "memory nodes", host.cpuset_mems, mems)
     if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
@@ -154,6 +155,15 @@ def _check_memory(host: HostConfig, *, update: bool) -> None:
         raise InvalidParameter(
             "Minimum memory limit can not be less than memory reservation limit, see usage"
         )
+
+
+def _check_realtime(host: HostConfig, features: frozenset[str]) -> None:
+    """Cgroup v2 has none of it, and most kernels of distributions neither."""
+    period, runtime = host.cpu_realtime_period, host.cpu_realtime_runtime
+    if (period or runtime) and "CpuRealtime" not in features:
+        raise InvalidParameter("Your kernel does not support CPU real-time scheduler")
+    if period and runtime > period:
+        raise InvalidParameter("cpu real-time runtime cannot be higher than cpu real-time period")
 
 
 def _check_cpu(host: HostConfig, cpus: str, features: frozenset[str]) -> None:

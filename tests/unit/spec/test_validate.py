@@ -45,6 +45,8 @@ def check(
 @pytest.mark.parametrize(
     ("limits", "text"),
     [
+        ({"cpu_realtime_period": 1000}, "Your kernel does not support CPU real-time scheduler"),
+        ({"cpu_realtime_runtime": 1000}, "Your kernel does not support CPU real-time scheduler"),
         ({"memory": MEBI}, "Minimum memory limit allowed is 6MB"),
         ({"memory": -1}, "Minimum memory limit allowed is 6MB"),
         (
@@ -111,6 +113,16 @@ def test_refused(limits: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidParameter) as error:
         check(**limits)
     assert str(error.value) == text
+
+
+def test_realtime() -> None:
+    """Where the kernel has it: at most the whole period."""
+    features = ALL | {"CpuRealtime"}
+    check(features, cpu_realtime_period=1000, cpu_realtime_runtime=1000)
+    with pytest.raises(InvalidParameter) as caught:
+        check(features, cpu_realtime_period=1000, cpu_realtime_runtime=1001)
+    text = "cpu real-time runtime cannot be higher than cpu real-time period"
+    assert str(caught.value) == text
 
 
 def test_accepted() -> None:
