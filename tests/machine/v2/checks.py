@@ -37,7 +37,8 @@ def run_all(checks: dict[str, Check], house: House) -> None:
     signal.signal(signal.SIGALRM, _too_long)
     for name, function in checks.items():
         begun = time.monotonic()
-        detail = _run(function, house) or _tidy(house)
+        detail = _run(function, house)
+        detail += _tidy(house)
         line = {"check": name, "passed": not detail, "detail": detail}
         line["seconds"] = round(time.monotonic() - begun, 1)
         print(json.dumps(line), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,21 @@ class Here(Host):
         """There is nothing to give back."""
 
 
+class Nested(Here):
+    """A process at the root of a cgroup namespace, as in a container that runs an engine itself."""
+
+    def enter(self, *, outside: bool = False) -> list[str]:
+        return [sys.executable, "-m", "tests.machine.v2.nested", self.cgroup]
+
+
 class House:
     """A daemon with a busybox image. `parent` is where its containers' cgroups are, as a folder."""
 
     def __init__(
-        self, name: str, *options: str, cgroup: str = "/", parent: str = "/sampan"
+        self, name: str, *options: str, host: Here | None = None, parent: str = "/sampan"
     ) -> None:
-        self.engine = Engine("sampand", Path("/var/lib") / name, Here(cgroup), list(options))
+        host = host or Here()
+        self.engine = Engine("sampand", Path("/var/lib") / name, host, list(options))
         self.sampan = Driver(self.engine, "sampan", sampan=Path("/usr/local/bin/sampan"))
         self.parent = CGROUPS / parent.strip("/")
 
@@ -51,13 +60,13 @@ class House:
     def clear(self) -> None:
         """Nothing is left of any container in the cgroup file system."""
         self.engine.remove_containers()
-        assert self.groups() == [], "cgroups were left behind"
+        same(self.groups(), [])
 
     def groups(self) -> list[str]:
         """Names of the containers' cgroups."""
         if not self.parent.exists():
             return []
-        return sorted(entry.name for entry in self.parent.iterdir() if entry.is_dir())
+        return sorted(entry.name for entry in self.parent.iterdir() if len(entry.name) == 64)
 
     def run(self, *words: str) -> Result:
         """`run --rm` with the flags before `--` and the command after it."""
@@ -119,6 +128,11 @@ class Container:
         return int(status.partition("PPid:")[2].split()[0])
 
 
+def same(found: object, expected: object) -> None:
+    """`assert ==` that says both sides: pytest is not in the machine."""
+    assert found == expected, f"{found!r} is not {expected!r}"
+
+
 def split(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
     if "--" not in words:
         return list(words), []
@@ -134,10 +148,10 @@ def processes(group: Path) -> list[int]:
 
 @contextlib.contextmanager
 def another(
-    name: str, *options: str, cgroup: str = "/", parent: str = "/sampan"
+    name: str, *options: str, host: Here | None = None, parent: str = "/sampan"
 ) -> Iterator[House]:
     """One more daemon beside the first, without a network of its own."""
-    house = House(name, "--bridge=none", *options, cgroup=cgroup, parent=parent)
+    house = House(name, "--bridge=none", *options, host=host, parent=parent)
     try:
         yield house.open()
         house.clear()
@@ -153,7 +167,10 @@ def group(path: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        wait_until(lambda: not any(map(processes, [folder])), f"{folder} to be empty")
+        # A daemon's helpers end a moment after it.
+        wait_until(
+            lambda: "populated 0" in (folder / "cgroup.events").read_text(), "it to be empty"
+        )
         for inner in sorted(folder.rglob("*/"), reverse=True):
             inner.rmdir()
         folder.rmdir()

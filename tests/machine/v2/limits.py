@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 from tests.engines import wait_until
 from tests.machine.v2.checks import check
-from tests.machine.v2.house import CGROUPS, House
+from tests.machine.v2.house import IMAGE, House, same
 
 MIB = 1 << 20
 DISK = "/dev/vda"
@@ -16,12 +17,12 @@ DISK = "/dev/vda"
 @check
 def memory_files(house: House) -> None:
     """-m, with as much swap again or what --memory-swap leaves; the soft limit is memory.low."""
-    assert house.file("memory.max", "-m", "64m") == str(64 * MIB)
-    assert house.file("memory.swap.max", "-m", "64m") == str(64 * MIB)
-    assert house.file("memory.swap.max", "-m", "64m", "--memory-swap", "80m") == str(16 * MIB)
-    assert house.file("memory.swap.max", "-m", "64m", "--memory-swap", "-1") == "max"
-    assert house.file("memory.low", "-m", "64m", "--memory-reservation", "32m") == str(32 * MIB)
-    assert house.file("memory.max") == "max"
+    same(house.file("memory.max", "-m", "64m"), str(64 * MIB))
+    same(house.file("memory.swap.max", "-m", "64m"), str(64 * MIB))
+    same(house.file("memory.swap.max", "-m", "64m", "--memory-swap", "80m"), str(16 * MIB))
+    same(house.file("memory.swap.max", "-m", "64m", "--memory-swap", "-1"), "max")
+    same(house.file("memory.low", "-m", "64m", "--memory-reservation", "32m"), str(32 * MIB))
+    same(house.file("memory.max"), "max")
 
 
 @check
@@ -29,19 +30,28 @@ def memory_limit_kills_the_first_process(house: House) -> None:
     """The OOM killer's victim is PID 1: 137, and OOMKilled is true."""
     container = house.start("-m", "16m", "--", "tail", "/dev/zero")
     state = container.wait_exited()
-    assert (state["ExitCode"], state["OOMKilled"], state["Status"]) == (137, True, "exited"), state
+    same((state["ExitCode"], state["OOMKilled"], state["Status"]), (137, True, "exited"))
 
 
 @check
 def memory_limit_kills_another_process(house: House) -> None:
-    """A killed exec ends with 137; the container goes on and is marked."""
+    """A killed exec ends with 137; the container goes on, an event tells it, and at its end it is marked."""
+    since = int(time.time()) - 1
     container = house.start("-m", "16m", "--oom-score-adj", "-900")
     assert (
         container.exec("sh", "-c", "echo 900 >/proc/self/oom_score_adj; exec tail /dev/zero").code
         == 137
     )
     assert container.state["Running"]
-    wait_until(lambda: container.state["OOMKilled"], "OOMKilled")
+    wait_until(lambda: "oom" in _actions(house, since), "the event")
+    house.sampan.ok("stop", "-t", "0", container.id)
+    same(container.state["OOMKilled"], True)
+
+
+def _actions(house: House, since: int) -> list[str]:
+    until = int(time.time()) + 1
+    flags = f"--since={since}", f"--until={until}", "--format={{.Action}}"
+    return house.sampan.ok("events", *flags).splitlines()
 
 
 @check
@@ -50,15 +60,15 @@ def kill_without_oom_is_not_marked(house: House) -> None:
     container = house.start("-m", "16m")
     house.sampan.ok("kill", container.id)
     state = container.wait_exited()
-    assert (state["ExitCode"], state["OOMKilled"]) == (137, False)
+    same((state["ExitCode"], state["OOMKilled"]), (137, False))
 
 
 @check
 def cpu_quota(house: House) -> None:
     """--cpus, --cpu-period and --cpu-quota are cpu.max."""
-    assert house.file("cpu.max", "--cpus", "0.5") == "50000 100000"
-    assert house.file("cpu.max", "--cpu-period", "20000", "--cpu-quota", "5000") == "5000 20000"
-    assert house.file("cpu.max") == "max 100000"
+    same(house.file("cpu.max", "--cpus", "0.5"), "50000 100000")
+    same(house.file("cpu.max", "--cpu-period", "20000", "--cpu-quota", "5000"), "5000 20000")
+    same(house.file("cpu.max"), "max 100000")
 
 
 @check
@@ -88,17 +98,17 @@ def cpuset(house: House) -> None:
         "Cpus_allowed_list:",
         "1",
     ]
-    assert house.file("cpuset.mems", "--cpuset-mems", "0") == "0"
+    same(house.file("cpuset.mems", "--cpuset-mems", "0"), "0")
     result = house.run("--cpuset-cpus", "7", "--", "true")
-    assert result.code == 125
+    same(result.code, 125)
     assert "Requested CPUs are not available - requested 7, available: 0-1" in result.err
 
 
 @check
 def pids_limit(house: House) -> None:
     """pids.max holds it, and a fork too many fails; 0 and -1 are no limit."""
-    assert house.file("pids.max", "--pids-limit", "17") == "17"
-    assert house.file("pids.max", "--pids-limit", "-1") == "max"
+    same(house.file("pids.max", "--pids-limit", "17"), "17")
+    same(house.file("pids.max", "--pids-limit", "-1"), "max")
     result = house.shell(
         "--pids-limit", "4", "--", "for i in 1 2 3 4 5 6; do sleep 1 & done; echo all"
     )
@@ -109,9 +119,9 @@ def pids_limit(house: House) -> None:
 @check
 def io_weight(house: House) -> None:
     """--blkio-weight 10..1000 is io.weight 1..10000, and bfq's own file once that scheduler is there."""
-    assert house.file("io.weight", "--blkio-weight", "500").splitlines()[0] == "default 4950"
+    same(house.file("io.weight", "--blkio-weight", "500").splitlines()[0], "default 4950")
     subprocess.run(["modprobe", "bfq"], check=True)
-    assert house.file("io.bfq.weight", "--blkio-weight", "500").splitlines()[0] == "default 500"
+    same(house.file("io.bfq.weight", "--blkio-weight", "500").splitlines()[0], "default 500")
 
 
 @check
@@ -119,14 +129,14 @@ def io_weight_of_a_device(house: House) -> None:
     """--blkio-weight-device is a line of its own in bfq's file, for a disk that bfq serves."""
     Path("/sys/block/vda/queue/scheduler").write_text("bfq")
     shown = house.file("io.bfq.weight", "--blkio-weight-device", f"{DISK}:300").splitlines()
-    assert shown == ["default 100", "254:0 300"]
+    same(shown, ["default 100", "254:0 300"])
 
 
 @check
 def io_throttle(house: House) -> None:
     """Rates for a device stand together in io.max."""
     flags = f"--device-read-bps={DISK}:1mb", f"--device-write-iops={DISK}:30"
-    assert house.file("io.max", *flags) == "254:0 rbps=1048576 wbps=max riops=max wiops=30"
+    same(house.file("io.max", *flags), "254:0 rbps=1048576 wbps=max riops=max wiops=30")
 
 
 @check
@@ -145,16 +155,16 @@ def what_v2_lacks_is_a_warning(house: House) -> None:
 @check
 def realtime_is_refused(house: House) -> None:
     """There is no real-time group scheduling on v2: docker's error, nothing made."""
-    body = {"Image": "busybox", "HostConfig": {"CPURealtimePeriod": 1000000}}
+    body = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"CPURealtimePeriod": 1000000}}
     status, answer = house.engine.request("POST", "/containers/create", body)
-    assert status == 400, answer
-    assert "does not support CPU real-time" in answer["message"]
+    text = "Your kernel does not support CPU real-time scheduler"
+    same((status, answer), (400, {"message": text}))
 
 
 @check
 def limit_that_the_kernel_refuses_leaves_nothing(house: House) -> None:
-    """cpuset.mems of a node that is not there fails the start; the cgroup is gone."""
-    result = house.run("--device-read-bps=/dev/ttyS0:1mb", "--", "true")
-    assert result.code != 0
-    assert house.groups() == []
-    assert "sampan" in [entry.name for entry in CGROUPS.iterdir()] or house.groups() == []
+    """A quota beyond what the kernel can count: the start fails with the file's name, nothing is left."""
+    result = house.run("--cpu-period=1000", "--cpu-quota=1000000000000000", "--", "true")
+    same(result.code, 125)
+    assert "/cpu.max): invalid argument" in result.err, result
+    same(house.groups(), [])

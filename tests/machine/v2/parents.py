@@ -6,21 +6,21 @@ import os
 from pathlib import Path
 
 from tests.machine.v2.checks import check
-from tests.machine.v2.house import CGROUPS, House, another, group
+from tests.machine.v2.house import Here, House, Nested, another, group, same
 
 LIMITS = "-m", "64m", "--pids-limit", "17", "--cpus", "0.5"
 READ = "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max"
-EXPECTED = ["67108864", "17", "50000", "100000"]
+EXPECTED = (0, "67108864\n17\n50000 100000\n", "")
 
 
 @check
 def parent_without_controllers(house: House) -> None:
-    """--cgroup-parent below cgroups of somebody else's that have nothing enabled; they stay, ours go."""
+    """--cgroup-parent below cgroups of somebody else's that have nothing enabled."""
     with group("/theirs/deep") as folder:
-        assert (folder / "cgroup.controllers").read_text().split() == []
+        same((folder / "cgroup.controllers").read_text().split(), [])
         result = house.shell(*LIMITS, "--cgroup-parent=/theirs/deep/ours", "--", READ)
-        assert result.out.split() == EXPECTED, result
-        assert [entry.name for entry in folder.iterdir() if entry.is_dir()] == []
+        same(result, EXPECTED)
+        same([entry.name for entry in folder.rglob("*/")], ["ours"])
 
 
 @check
@@ -32,15 +32,14 @@ def parent_of_the_daemon_s_options(house: House) -> None:
             Path(f"/proc/{container.state['Pid']}/cgroup").read_text()
             == f"0::/elsewhere/{container.id}\n"
         )
-        assert container.exec("sh", "-c", READ).out.split() == EXPECTED
-    assert not (CGROUPS / "elsewhere").exists()
+        same(container.exec("sh", "-c", READ), EXPECTED)
 
 
 @check
 def daemon_in_a_cgroup_of_its_own(house: House) -> None:
     """As a service is started: the daemon is in a leaf, containers are outside of it."""
-    with group("/service"), another("third", cgroup="/service") as other:
-        assert other.shell(*LIMITS, "--", READ).out.split() == EXPECTED
+    with group("/service"), another("third", host=Here("/service")) as other:
+        same(other.shell(*LIMITS, "--", READ), EXPECTED)
         container = other.start()
         assert Path(f"/proc/{container.monitor()}/cgroup").read_text().startswith("0::/service")
 
@@ -51,9 +50,27 @@ def daemon_in_the_parent_of_its_containers(house: House) -> None:
     options = "--cgroup-parent=/delegated"
     with (
         group("/delegated"),
-        another("fourth", options, cgroup="/delegated", parent="/delegated") as other,
+        another("fourth", options, host=Here("/delegated"), parent="/delegated") as other,
     ):
-        assert other.shell(*LIMITS, "--", READ).out.split() == EXPECTED
+        same(other.shell(*LIMITS, "--", READ), EXPECTED)
+
+
+@check
+def daemon_at_the_root_of_a_namespace(house: House) -> None:
+    """In a container of its own the daemon sits at the root that it sees, which is not the host's."""
+    with (
+        group("/nested"),
+        another("fifth", host=Nested("/nested"), parent="/nested/sampan") as other,
+    ):
+        same(other.shell(*LIMITS, "--", READ), EXPECTED)
+        container = other.start(*LIMITS)
+        same(container.read("memory.max"), "67108864")
+        same(container.exec("cat", "/proc/self/cgroup").out, "0::/\n")
+        other.sampan.ok("pause", container.id)
+        other.sampan.ok("unpause", container.id)
+        same(Path(f"/proc/{other.engine.process.pid}/cgroup").read_text(), "0::/nested/sampand\n")
+        other.engine.restart()
+        assert container.state["Running"]
 
 
 @check

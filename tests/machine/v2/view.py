@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tests.machine.v2.checks import check
-from tests.machine.v2.house import CGROUPS, IMAGE, House
+from tests.machine.v2.house import CGROUPS, IMAGE, House, same
 
 
 @check
@@ -14,7 +14,7 @@ def machine_is_pure_v2(house: House) -> None:
     """Nothing but cgroup2 is mounted, and nobody has handed a controller down yet; the daemon starts."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     assert [m[1] for m in mounts if m[2].startswith("cgroup")] == [str(CGROUPS)]
-    assert (CGROUPS / "cgroup.subtree_control").read_text().split() == []
+    same((CGROUPS / "cgroup.subtree_control").read_text().split(), [])
     house.open()
 
 
@@ -22,9 +22,9 @@ def machine_is_pure_v2(house: House) -> None:
 def info(house: House) -> None:
     """Version 2, its namespace among the security options, all limits that v2 has, no warning about those that it has not."""
     status, answer = house.engine.request("GET", "/info")
-    assert status == 200
-    assert answer["CgroupVersion"] == "2"
-    assert answer["CgroupDriver"] == "cgroupfs"
+    same(status, 200)
+    same(answer["CgroupVersion"], "2")
+    same(answer["CgroupDriver"], "cgroupfs")
     assert "name=cgroupns" in answer["SecurityOptions"]
     names = (
         "MemoryLimit",
@@ -44,7 +44,7 @@ def info(house: House) -> None:
 def run_prints_and_passes_the_exit_code(house: House) -> None:
     """Output, errors and status come back from a container."""
     result = house.shell("--", "echo out; echo err >&2; exit 3")
-    assert result == (3, "out\n", "err\n")
+    same(result, (3, "out\n", "err\n"))
 
 
 @check
@@ -66,11 +66,11 @@ def controllers_were_handed_down(house: House) -> None:
 @check
 def namespace_is_private_by_default(house: House) -> None:
     """A container sees itself at the root, on the host it is below /sampan; `--cgroupns host` shows that."""
-    assert house.run("--", "cat", "/proc/self/cgroup").out == "0::/\n"
+    same(house.run("--", "cat", "/proc/self/cgroup").out, "0::/\n")
     container = house.start()
-    assert container.inspect()["HostConfig"]["CgroupnsMode"] == "private"
+    same(container.inspect()["HostConfig"]["CgroupnsMode"], "private")
     pid = container.state["Pid"]
-    assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/sampan/{container.id}\n"
+    same(Path(f"/proc/{pid}/cgroup").read_text(), f"0::/sampan/{container.id}\n")
     shown = house.run("--cgroupns=host", "--", "cat", "/proc/self/cgroup").out
     assert re.fullmatch(r"0::/sampan/[0-9a-f]{64}\n", shown), shown
 
@@ -80,12 +80,12 @@ def hierarchy_is_read_only(house: House) -> None:
     """cgroup2 is mounted read only with the container's own files; nothing in it can be written or made."""
     result = house.shell("--", "grep /sys/fs/cgroup /proc/mounts")
     device, place, kind, options, *_ = result.out.split()
-    assert (device, place, kind) == ("cgroup", "/sys/fs/cgroup", "cgroup2")
+    same((device, place, kind), ("cgroup", "/sys/fs/cgroup", "cgroup2"))
     assert {"ro", "nosuid", "nodev", "noexec"} <= set(options.split(",")), options
-    assert len(result.lines) == 1
+    same(len(result.lines), 1)
     result = house.shell("--", "cd /sys/fs/cgroup; cat cgroup.procs; mkdir x; echo max >memory.max")
-    assert result.out.split()[0] == "1"
-    assert result.err.count("Read-only file system") == 2, result
+    same(result.out.split()[0], "1")
+    same(result.err.count("Read-only file system"), 2)
 
 
 @check
@@ -94,7 +94,7 @@ def mode_host_shows_the_container_s_part_of_the_hierarchy_too(house: House) -> N
     result = house.shell(
         "--cgroupns=host", "--", "grep -c ' cgroup2 ro,' /proc/mounts; mkdir /sys/fs/cgroup/x"
     )
-    assert result.out == "1\n"
+    same(result.out, "1\n")
     assert "Read-only file system" in result.err
 
 
@@ -105,8 +105,8 @@ def privileged_may_write_and_leaves_nothing(house: House) -> None:
         "cd /sys/fs/cgroup && mkdir -p a/b && echo $$ >a/b/cgroup.procs && cat /proc/self/cgroup"
     )
     result = house.shell("--privileged", "--", script)
-    assert result == (0, "0::/a/b\n", "")
-    assert house.groups() == []
+    same(result, (0, "0::/a/b\n", ""))
+    same(house.groups(), [])
 
 
 @check
@@ -114,7 +114,7 @@ def writable_cgroups_option(house: House) -> None:
     """`--security-opt writable-cgroups` lets an unprivileged container divide its own cgroup."""
     script = "cd /sys/fs/cgroup && mkdir a && echo 5 >a/pids.max; cat a/cgroup.type"
     result = house.shell("--security-opt=writable-cgroups=true", "--", script)
-    assert result.out == "domain\n", result
+    same(result.out, "domain\n")
 
 
 @check
@@ -124,4 +124,4 @@ def bridge_network(house: House) -> None:
     result = house.sampan("run", "--rm", IMAGE, "sh", "-c", script)
     assert "default via" in result.out, result
     assert "1 packets received" in result.out, result
-    assert result.code == 0
+    same(result.code, 0)
