@@ -104,6 +104,9 @@ def test_an_attached_terminal_outlives_the_daemon(own: Driver) -> None:
         own.engine.start()
         shell.type("echo and $((2+2)) now\r")
         shell.expect(r"\r\nand 4 now\r\n")
+        shell.type("exit 6\r")
+        # The stock command has lost its call of `wait` with the daemon; ours asks the next one.
+        assert shell.wait() == (125 if own.client == "docker" else 6)
 
 
 def test_killed_monitor(own: Driver) -> None:

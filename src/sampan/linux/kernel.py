@@ -23,6 +23,10 @@ Limits = tuple[int, int]  # soft, hard; 2**64-1 is RLIM_INFINITY
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
+_GLIBC_SIGNALS = (32, 33)
+_DEFAULT_ACTION = bytes(64)  # struct kernel_sigaction: SIG_DFL, no flags, empty mask
+
+
 class Kernel(Protocol):
     # namespaces and processes
     def unshare(self, flags: int) -> None: ...
@@ -117,6 +121,7 @@ class LinuxKernel:
         self._pidfd_send_signal = s("pidfd_send_signal", Int, Int, Pointer, UInt)
         self._prctl = f("prctl", Int, ULong, ULong, ULong, ULong)
         self._openat2 = s("openat2", Int, CString, Pointer, ULong)
+        self._rt_sigaction = s("rt_sigaction", Int, Pointer, Pointer, ULong)
         self._execve = f("execve", CString, Pointer, Pointer)
         self._prlimit = f("prlimit64", Int, Int, Pointer, Pointer)
         self._close_range = s("close_range", UInt, UInt, UInt)
@@ -203,6 +208,9 @@ class LinuxKernel:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             if signal.getsignal(number) is not signal.SIG_DFL:
                 signal.signal(number, signal.SIG_DFL)
+        # glibc keeps these to itself and lets nobody set them; ignored by some ancestor they would stay so.
+        for number in _GLIBC_SIGNALS:
+            check(self._rt_sigaction(number, _DEFAULT_ACTION, None, 8))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     # descriptors

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 _NUMBERS = {
-    "x86_64": {"keyctl": 250, "seccomp": 317, "pivot_root": 155},
-    "aarch64": {"keyctl": 219, "seccomp": 277, "pivot_root": 41},
+    "x86_64": {"keyctl": 250, "seccomp": 317, "pivot_root": 155, "rt_sigaction": 13},
+    "aarch64": {"keyctl": 219, "seccomp": 277, "pivot_root": 41, "rt_sigaction": 134},
 }
 _COMMON_NUMBERS = {
     "pidfd_send_signal": 424,

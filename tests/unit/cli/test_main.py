@@ -108,7 +108,7 @@ def test_the_order_of_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_what_only_reads(number: int, tmp_path: Path) -> None:
     with cli_cases.daemon(tmp_path) as server:
-        server.routes["GET /events"] = Answer(101, hijack=_hold)
+        server.routes["GET /events"] = Answer(200, hijack=_hold)
         process = subprocess.Popen([*COMMAND, "-H", server.host, "events"], stdout=-1, stderr=-1)
         server.wait_for("GET", "/events")
         process.send_signal(number)
