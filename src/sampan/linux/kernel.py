@@ -209,8 +209,8 @@ class LinuxKernel:
             if signal.getsignal(number) is not signal.SIG_DFL:
                 signal.signal(number, signal.SIG_DFL)
         # glibc keeps these to itself and lets nobody set them; ignored by some ancestor they would stay so.
-        for number in _GLIBC_SIGNALS:
-            check(self._rt_sigaction(number, _DEFAULT_ACTION, None, 8))
+        for hidden in _GLIBC_SIGNALS:
+            check(self._rt_sigaction(hidden, _DEFAULT_ACTION, None, 8))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     # descriptors
