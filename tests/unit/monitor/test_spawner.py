@@ -80,17 +80,24 @@ async def ended(pidfd: int) -> None:
 async def ask(spawner: Spawner, role: str, args: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run a role that answers once."""
     ours, theirs = Channel.pair()
-    spawned = await spawner.spawn(role, args or {}, [theirs.fileno()])
-    theirs.close()
-    received = await asyncio.to_thread(ours.receive)
-    ours.close()
+    try:
+        spawned = await spawner.spawn(role, args or {}, [theirs.fileno()])
+        theirs.close()
+        received = await asyncio.to_thread(ours.receive)
+    finally:
+        theirs.close()
+        ours.close()
     await ended(spawned.pidfd)
     assert received is not None
     return received[0]
 
 
 async def parent_of_roles(spawner: Spawner) -> int:
-    return int((await ask(spawner, "tell"))["parent"])
+    while True:
+        try:
+            return int((await ask(spawner, "tell"))["parent"])
+        except SpawnerDied:
+            pass  # the request met one that was dead already, before its end was seen
 
 
 async def test_a_role_runs_with_its_arguments_and_descriptors_only(spawner: Spawner) -> None:
