@@ -153,15 +153,15 @@ def memory(found: list[Peer], containers: int) -> list[Row]:
         names = [f"{ident(peer)}-{n}" for n in range(containers)]
         for name in names:
             timed(peer.run_argv("-d", "--name", name, "busybox", "sleep", "1000"))
-        own = {peer.engine.process.pid, *descendants(peer.engine.process.pid)}
-        shims = [
-            pid for pid in all_pids() if is_helper(pid, str(peer.engine.root)) and pid not in own
-        ]
-        monitors = shims or [pid for pid in own if is_helper(pid, "")]
-        idle[peer.name] = sum(pss_kib(pid) for pid in own - set(monitors) if is_daemon(pid)) / 1024
-        each[peer.name] = (
-            statistics.mean(pss_kib(pid) for pid in monitors) / 1024 if monitors else 0
+        own = [peer.engine.process.pid, *descendants(peer.engine.process.pid)]
+        # Ours are children of the spawner; containerd's shims name their root.
+        ours = [pid for pid in own if "sampan-monitor [" in command_name(pid)]
+        theirs = [pid for pid in all_pids() if is_shim(command_name(pid), str(peer.engine.root))]
+        monitors = ours or theirs
+        idle[peer.name] = (
+            sum(pss_kib(pid) for pid in own if pid not in monitors and is_daemon(pid)) / 1024
         )
+        each[peer.name] = statistics.mean(map(pss_kib, monitors)) / 1024 if monitors else 0
         for name in names:
             timed([*peer.argv, "rm", "-f", name])
     rows.append(("memory of the idle daemon, MB PSS", idle, "≤ 60 MB"))
@@ -173,9 +173,8 @@ def all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
-def is_helper(pid: int, root: str) -> bool:
-    name = command_name(pid)
-    return "sampan-monitor" in name or ("containerd-shim" in name and root in name)
+def is_shim(name: str, root: str) -> bool:
+    return "containerd-shim" in name and root in name
 
 
 def is_daemon(pid: int) -> bool:

@@ -7,6 +7,7 @@ rooms are therefore inside functions. What a step does is its room's affair.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ def main() -> int:
         return 0
     if os.geteuid() != 0:
         return _fail("sampand needs to be started with root privileges", FAILED)
+    # Whoever starts us may have signals blocked; we and the spawner would never be told to end.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     process = spawner.launch(_roles())
     return _start(arguments, process)
 

@@ -358,6 +358,24 @@ def test_stop_takes_no_time(own: Driver) -> None:
     own.engine.start()
 
 
+def test_signals_that_the_starter_blocks_or_ignores(tmp_path: Path) -> None:
+    """SIGTERM still ends the daemon, and a container's processes start with no signal blocked or ignored."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        with running_engine("sampand", tmp_path / "e") as engine:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            load_busybox(engine)
+            docker = Driver(engine, "docker")
+            status = docker.ok(
+                "run", "--rm", "busybox", "grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"
+            )
+            assert re.findall(r"\w+$", status, re.M) == ["0" * 16] * 2
+            engine.stop()
+            engine.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_autostart(tmp_path: Path) -> None:
     """`sampan` without -H starts a daemon by itself; switched off, it says that nothing listens."""
     driver = Driver(Engine("sampand", tmp_path, Host()), "sampan")
