@@ -30,6 +30,7 @@ THIRD_PARTY = {
     "spec": {"msgspec"},
     "store": {"msgspec", "isal", "backports"},
     "network": {"msgspec"},
+    "distribution": {"aiohttp", "msgspec", "yarl", "multidict"},
     "engine": {"msgspec"},
     "api": {"msgspec", "aiohttp", "multidict", "yarl"},
     "daemon": {"aiohttp"},
