@@ -6,6 +6,7 @@ Switched off by `SAMPAN_AUTOSTART=0` or by `{"autostart": false}` in /etc/sampan
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from _socket import AF_UNIX, SOCK_STREAM, socket
@@ -19,12 +20,13 @@ LOG_DIRECTORY = "/var/log/sampan"
 _DEADLINE = 15.0
 _GRACE = 2.0
 _INTERVAL_MS = 10
+_PING = b"GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def start() -> bool:
-    """Start the daemon and wait until it listens; False when it is not for us to start.
+    """Start the daemon and wait until it answers; False when it is not for us to start.
 
-    Raises Failure when it ends, or does not listen in time.
+    Raises Failure when it ends, or does not answer in time.
     """
     if os.geteuid() != 0 or not _is_wanted():
         return False
@@ -98,34 +100,42 @@ def _become(command: list[str], log: str, writer: int) -> None:
 
 
 def _wait(process: int, log: str) -> None:
-    import select
-
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
+    """Until the daemon answers; what it does before it listens, and between that and the first answer, takes time."""
     end = time.monotonic() + _DEADLINE
     ended = False
-    while not _listens():
-        if not ended and poll.poll(_INTERVAL_MS):
-            # Somebody else may have started one at the same time, which then takes ours' place: look a little longer.
+    while not _answers(process, end):
+        if not ended and _is_ready(process, _INTERVAL_MS):
+            # Somebody else may have started one at the same time, which then took its place: look a little longer.
             ended, end = True, min(end, time.monotonic() + _GRACE)
         elif ended:
             time.sleep(_INTERVAL_MS / 1000)
         if time.monotonic() > end:
             why = (
-                "ended before it listened" if ended else f"does not listen after {_DEADLINE:.0f} s"
+                "ended before it answered" if ended else f"does not answer after {_DEADLINE:.0f} s"
             )
             raise Failure(f"sampand {why} on unix://{DEFAULT_SOCKET}; see {log}{_tail(log)}")
 
 
-def _listens() -> bool:
+def _answers(process: int, end: float) -> bool:
+    """Whether somebody answers at the socket. A daemon that has begun to listen is waited for while it lives."""
     sock = socket(AF_UNIX, SOCK_STREAM)
     try:
         sock.connect(DEFAULT_SOCKET)
+        sock.send(_PING)
+        while not _is_ready(sock.fileno(), _INTERVAL_MS):
+            if time.monotonic() > end or _is_ready(process, 0):
+                break
+        return _is_ready(sock.fileno(), 0) and sock.recv(5) == b"HTTP/"
     except OSError:
         return False
     finally:
         sock.close()
-    return True
+
+
+def _is_ready(descriptor: int, milliseconds: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(milliseconds))
 
 
 def _tail(log: str) -> str:

@@ -23,6 +23,7 @@ from sampan.cli.terminal import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from _socket import socket
     from collections.abc import Callable
 
     from sampan.cli.http import Connection
@@ -69,7 +70,7 @@ class Streams:
     def _start_input(self) -> None:
         sock = self._connection.socket
         if not self._stdin:
-            sock.shutdown(SHUT_WR)
+            _end_writing(sock)
             return
         self._input_ended = _thread.allocate_lock()
         self._input_ended.acquire()
@@ -92,10 +93,7 @@ class Streams:
         except OSError:
             pass  # The container or the terminal is gone; the output side sees why.
         finally:
-            try:
-                sock.shutdown(SHUT_WR)
-            except OSError:
-                pass
+            _end_writing(sock)
             if self._input_ended is not None:
                 self._input_ended.release()
 
@@ -122,6 +120,13 @@ class Streams:
                 write_all(STDERR if stream == ERROR_STREAM else STDOUT, payload)
 
         return write
+
+
+def _end_writing(sock: socket) -> None:
+    try:
+        sock.shutdown(SHUT_WR)
+    except OSError:
+        pass  # already closed by the other side
 
 
 class _Nothing:

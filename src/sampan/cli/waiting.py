@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from sampan.cli import jsontext
-from sampan.cli.failure import DaemonError, Failure
+from sampan.cli.failure import ConnectionFailed, Failure
+from sampan.cli.http import ProtocolFailure
 from sampan.cli.names import container_path
 from sampan.cli.output import log_error
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 BACK_WITHIN = 30.0  # seconds that a daemon may take to come back
 _POLL = 0.1
+
+
+class Lost(Failure):
+    """The connection ended before there was an answer."""
 
 
 class Wait:
@@ -44,49 +49,44 @@ class Wait:
         return self._client.stream("POST", container_path(self._container, "/wait"), query)
 
     def answer(self) -> dict[str, Any]:
-        """`{"StatusCode": 0, "Error": …}`"""
+        """`{"StatusCode": 0, "Error": …}`. Raises Lost when the daemon goes away before it has answered."""
         if self._response is None:
             raise self._failure or Failure("not waiting")
-        result = jsontext.loads(self._response.read())
+        try:
+            result = jsontext.loads(self._response.read())
+        except (ProtocolFailure, ValueError, OSError) as error:
+            raise Lost(str(error)) from None
         if not isinstance(result, dict):
             raise Failure("invalid answer to a wait")
         return result
 
-    def _answer_of_the_next_daemon(self) -> dict[str, Any]:
-        """After the connection was lost. Raises the last Failure when nobody comes back in time."""
-        deadline = time.monotonic() + BACK_WITHIN
-        while True:
-            try:
-                # It may have ended meanwhile: there need not be a next exit.
-                self._response = self._ask("removed" if self._removed else "")
-                return self.answer()
-            except DaemonError:
-                raise
-            except (Failure, ValueError, OSError) as error:
-                if time.monotonic() > deadline:
-                    raise Failure(str(error)) from None
-            time.sleep(_POLL)
-
     def exit_code(self) -> int:
         """The container's, or 125 (said on standard error) when it cannot be told."""
         try:
-            try:
-                result = self.answer()
-            except (ValueError, OSError):
-                result = self._answer_of_the_next_daemon()
-            except DaemonError:
-                raise
-            except Failure:
-                if self._response is None:
-                    raise
-                result = self._answer_of_the_next_daemon()
-        except (Failure, ValueError) as error:
+            result = self._lasting_answer()
+        except Failure as error:
             log_error(f"error waiting for container: {error}")
             return 125
         if result.get("Error"):
             log_error(f"Error waiting for container: {result['Error'].get('Message', '')}")
             return 125
         return int(result["StatusCode"])
+
+    def _lasting_answer(self) -> dict[str, Any]:
+        """This daemon's, or that of the one that comes after it."""
+        try:
+            return self.answer()
+        except Lost:
+            deadline = time.monotonic() + BACK_WITHIN
+        while True:
+            try:
+                # It may have ended meanwhile: there need not be a next exit.
+                self._response = self._ask("removed" if self._removed else "")
+                return self.answer()
+            except (Lost, ConnectionFailed, ProtocolFailure):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL)
 
 
 def wait_for_exit(client: Client, container: str, *, removed: bool) -> Wait:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from sampan.cli import autostart
 from sampan.cli.failure import Failure
+from tests.fakes.engine_server import EngineServer
 
 LISTEN = """
 import os, socket, sys, signal
@@ -21,6 +21,9 @@ sock.bind(sys.argv[1]); sock.listen()
 with open(sys.argv[2], "w") as file:
     file.write(f"{os.getpid()} {os.getsid(0)} {os.getppid()} {os.getcwd()} {sorted(map(int, os.listdir('/proc/self/fd')))[:4]}")
 os.rename(sys.argv[2], sys.argv[2] + ".done")
+connection, _ = sock.accept()
+connection.recv(1000)
+connection.send(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
 signal.pause()
 """
 
@@ -87,14 +90,14 @@ def test_what_it_said_last_is_shown_when_it_ends(
 ) -> None:
     monkeypatch.setattr(autostart, "_GRACE", 0.0)
     runs(monkeypatch, "print('one'); print('no such bridge'); raise SystemExit(3)")
-    with pytest.raises(Failure, match=r"ended before it listened on unix://.*: no such bridge$"):
+    with pytest.raises(Failure, match=r"ended before it answered on unix://.*: no such bridge$"):
         autostart.start()
 
 
 def test_a_deadline(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autostart, "_DEADLINE", 0.05)
     runs(monkeypatch, "import os, signal; print(os.getpid(), flush=True); signal.pause()")
-    with pytest.raises(Failure, match="does not listen after"):
+    with pytest.raises(Failure, match="does not answer after"):
         autostart.start()
     log = place / "log" / "sampand.log"
     while not log.read_text():
@@ -108,25 +111,30 @@ def test_a_command_that_is_not_there(place: Path, monkeypatch: pytest.MonkeyPatc
         autostart.start()
 
 
+def test_it_is_waited_for_until_it_answers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listening is not enough: it may find out later that it cannot go on."""
+    monkeypatch.setattr(autostart, "_GRACE", 0.0)
+    code = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); s.accept(); print('cannot')"
+    runs(monkeypatch, code, place / "socket")
+    with pytest.raises(Failure, match=r"ended before it answered on unix://.*: cannot$"):
+        autostart.start()
+
+
 def test_somebody_elses_daemon_will_do(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two commands at once: the second daemon ends at once, the first listens a moment later."""
-    listener = socket.socket(socket.AF_UNIX)
+    """Two commands at once: the second daemon ends at once, the first answers a moment later."""
+    with EngineServer(place, name="elsewhere") as server:
+        original = autostart._answers
+        looks: list[bool] = []
 
-    def late() -> bool:
-        calls.append(True)
-        if len(calls) == 3:
-            listener.bind(str(place / "socket"))
-            listener.listen()
-        return original()
+        def late(process: int, end: float) -> bool:
+            looks.append(True)
+            if len(looks) == 3:
+                os.rename(server.path, place / "socket")
+            return original(process, end)
 
-    calls: list[bool] = []
-    original = autostart._listens
-    monkeypatch.setattr(autostart, "_listens", late)
-    runs(monkeypatch, "raise SystemExit(1)")
-    try:
+        monkeypatch.setattr(autostart, "_answers", late)
+        runs(monkeypatch, "raise SystemExit(1)")
         assert autostart.start() is True
-    finally:
-        listener.close()
 
 
 def test_which_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from sampan.cli.command import App
 from sampan.cli.failure import Failure
@@ -60,6 +61,7 @@ def client_version(app: App) -> dict[str, Any]:
         "ApiVersion": app.client.version or API_VERSION,
         "DefaultAPIVersion": API_VERSION,
         "GitCommit": BUILD,
+        "GoVersion": f"python{sys.version.partition(' ')[0]}",
         "Os": "linux",
         "Arch": _MACHINES.get(machine, machine),
         "Context": "default",
@@ -111,6 +113,9 @@ def _text(client: dict[str, Any], server: dict[str, Any] | None) -> str:
         "Client:",
         f" Version:\t{client['Version']}",
         f" API version:\t{version}",
+        f" Go version:\t{client['GoVersion']}",
+        f" Git commit:\t{client['GitCommit']}",
+        " Built:\t",
         f" OS/Arch:\t{client['Os']}/{client['Arch']}",
         f" Context:\t{client['Context']}",
     ]
