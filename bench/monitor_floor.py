@@ -150,6 +150,15 @@ async def measure_memory(spawner: Spawner, folder: Path, count: int) -> None:
     boxes = [Box(folder / "root", folder) for _ in range(count)]
     for box in boxes:
         await box.run(spawner, ["sleep", "1000"])
+    try:
+        tell_memory(boxes)
+    finally:
+        for box in boxes:
+            await end(box)
+
+
+def tell_memory(boxes: list[Box]) -> None:
+    count = len(boxes)
     figures = [pss_kib(box.door.pid) for box in boxes]
     for field in ("Pss", "Private_Dirty", "Rss"):
         values = [each[field] for each in figures]
@@ -158,17 +167,21 @@ async def measure_memory(spawner: Spawner, folder: Path, count: int) -> None:
     print("   of that:", ", ".join(f"{name} {kib}" for name, kib in top))
     for pid in spawners():
         print(f"spawner (two of them, one asleep): Pss {pss_kib(pid)['Pss']} KiB")
-    for box in boxes:
-        await end(box)
 
 
 def spawners() -> list[int]:
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [
-        pid
-        for pid in pids
-        if Path(f"/proc/{pid}/comm").read_text() == "sampan-spawner\n" and descends(pid)
+        int(name)
+        for name in os.listdir("/proc")
+        if name.isdigit() and comm(name) == "sampan-spawner" and descends(int(name))
     ]
+
+
+def comm(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def descends(pid: int) -> bool:

@@ -31,7 +31,7 @@ from sampan.wire.stdcopy import Decoder
 
 BUSYBOX = "/bin/busybox"
 DEADLINE = 20.0
-CGROUPS = "/sampan-test"
+CGROUPS = f"/sampan-test-{os.getpid()}"  # of this process alone: another run may be under way
 APPLETS = (
     *("sh", "cat", "echo", "sleep", "true", "false", "yes", "head", "tail", "seq", "dd", "id"),
     *("stty", "kill", "wc", "printf", "tr", "ls", "touch", "test"),
