@@ -68,9 +68,10 @@ async def _pieces(iterator: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def read_blob(fd: int) -> AsyncIterator[bytes]:
-    """The content of an open file, which is closed at the end."""
+async def read_blob(fd: int, offset: int = 0) -> AsyncIterator[bytes]:
+    """The content of an open file from `offset` on; the file is closed at the end."""
     try:
+        os.lseek(fd, offset, os.SEEK_SET)
         while piece := await in_thread(os.read, fd, PIPE_SIZE):
             yield piece
     finally:
