@@ -31,7 +31,6 @@ THIRD_PARTY = {
     "store": {"msgspec", "isal", "backports"},
     "network": {"msgspec"},
     "distribution": {"aiohttp", "msgspec", "yarl", "multidict"},
-    "distribution": {"msgspec", "aiohttp", "yarl"},
     "engine": {"msgspec"},
     "api": {"msgspec", "aiohttp", "multidict", "yarl"},
     "daemon": {"aiohttp"},
