@@ -31,7 +31,7 @@ from typing import NamedTuple
 from sampan.errors import Conflict, InvalidParameter, NotFound
 from sampan.spec.digest import Digest, hex_of
 from sampan.spec.mount import Mount
-from sampan.store import jobs
+from sampan.store import jobs, placement
 from sampan.store.content import sync_directory
 from sampan.store.metadata import Metadata
 from sampan.store.trash import Trash
@@ -64,6 +64,7 @@ class Snapshots:
         self._trash = trash
         self._spawn = spawn
         os.makedirs(root, 0o700, exist_ok=True)
+        placement.spread(root)
 
     def stage(self) -> str:
         """A fresh folder with an empty `fs`, on the way to become a layer or a snapshot."""
