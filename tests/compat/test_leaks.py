@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -54,8 +55,13 @@ class Traces:
                     }
                 )
             ),
-            # By number: pairs are kept ready for the next container, each with a new name.
-            links=(str(len(run("ip", "-o", "link", "show", "type", "veth"))),),
+            # Pairs that are kept ready for the next container have no container's id in their alias.
+            links=tuple(
+                re.findall(
+                    r"alias (sampan:\S+:[0-9a-f]{12,})",
+                    " ".join(run("ip", "-o", "link", "show", "type", "veth")),
+                )
+            ),
             rules=run("nft", "list", "ruleset"),
             monitors=tuple(
                 str(pid) for pid in monitors() if cwd_or_directory(pid).startswith(str(ours))
@@ -123,6 +129,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         driver.ok(
             "run", "--rm", "busybox", "true"
         )  # the bridge and the cgroup's parent are there now
+        trash = engine.data_root / "trash"
+        wait_until(lambda: not list(trash.iterdir()), "the trash of that run to be emptied")
         yield engine
 
 
