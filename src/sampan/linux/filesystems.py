@@ -107,7 +107,17 @@ _PLACES = (
 
 
 def _go_back(kernel: Kernel, namespace: int, root: int, cwd: int) -> None:
-    """setns(2) into a mount namespace makes its root one's own; this process may have had another."""
+    """setns(2) into a mount namespace makes its root one's own; this process may have had another.
+
+    Tried twice: a thread that stays away would see mounts from then on that nobody else sees.
+    """
+    try:
+        _enter(kernel, namespace, root, cwd)
+    except OSError:
+        _enter(kernel, namespace, root, cwd)
+
+
+def _enter(kernel: Kernel, namespace: int, root: int, cwd: int) -> None:
     kernel.setns(namespace, c.CLONE_NEWNS)
     kernel.fchdir(root)
     kernel.chroot(".")

@@ -64,10 +64,22 @@ class UnifiedCgroupMount(Operation):
 
     def execute(self, kernel: Kernel, context: Context) -> None:
         place = open_place(kernel, context, self.destination, folder=True)
-        mount_fd = make_file_system(kernel, "cgroup2", "cgroup", (), self.options.attr_set)
+        mount_fd = self._make(kernel, context)
         attach(kernel, mount_fd, place)
         kernel.close(place)
         kernel.close(mount_fd)
+
+    def _make(self, kernel: Kernel, context: Context) -> int:
+        try:
+            return make_file_system(kernel, "cgroup2", "cgroup", (), self.options.attr_set)
+        except PermissionError:
+            # In a user namespace with the host's cgroup namespace: show the host's own mount instead.
+            if context.cgroup is None or context.cgroup.hierarchies.unified is None:
+                raise
+            mountpoint = context.cgroup.hierarchies.unified.mountpoint
+        tree = clone_tree(kernel, c.AT_FDCWD, mountpoint)
+        kernel.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=self.options.attr_set)
+        return tree
 
 
 @dataclass(frozen=True, slots=True)

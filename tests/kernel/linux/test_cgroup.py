@@ -154,15 +154,20 @@ def test_kill_finds_who_left_one_hierarchy(group: Cgroup) -> None:
 
 
 def test_kill_with_another_signal_reaches_all_and_keeps_a_pause(group: Cgroup) -> None:
-    """SIGTERM goes to each process; a frozen container stays frozen until it is thawed."""
+    """SIGTERM goes to each process; a frozen container stays frozen until it is thawed.
+
+    A frozen process of v1 dies of it then, one of v2 at once.
+    """
     pids = [spawn(lambda: (group.enter(), signal.pause())) for _ in range(3)]
     until(lambda: len(group.processes()) == 3)
     group.freeze()
     group.kill(signal.SIGTERM)
     assert group.frozen()
-    assert os.waitpid(pids[0], os.WNOHANG) == (0, 0)
-    group.thaw()
+    if HOST.mode != "v2":
+        assert os.waitpid(pids[0], os.WNOHANG) == (0, 0)
+        group.thaw()
     assert [wait(pid) for pid in pids] == [-signal.SIGTERM] * 3
+    group.thaw()
 
 
 def test_frozen_means_standing_still(group: Cgroup) -> None:
@@ -276,7 +281,7 @@ def test_device_rules(group: Cgroup, disk: str) -> None:
     assert group.apply({"devices": device_rules()}) == []
     assert inside(group, lambda: open_devices("/dev/null", "/dev/zero")) == 0
     assert inside(group, lambda: open_devices(disk)) == errno.EPERM
-    assert inside(group, lambda: os.mknod(disk + "2", 0o020600, os.makedev(10, 229))) == 0
+    assert inside(group, lambda: os.mknod(disk + "2", 0o020600, os.makedev(10, 230))) == 0
     assert group.apply({"devices": device_rules()}) == []
     assert inside(group, lambda: open_devices("/dev/null")) == 0
 

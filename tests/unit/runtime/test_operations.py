@@ -438,6 +438,22 @@ def test_v2_is_mounted_anew() -> None:
     ]
 
 
+def test_v2_of_the_host_where_it_may_not_be_mounted_anew() -> None:
+    """A user namespace that does not own the cgroup namespace: the host's mount, with the attributes asked for."""
+    unified = SimpleNamespace(mountpoint="/sys/fs/cgroup")
+    cgroup = SimpleNamespace(path="/box", hierarchies=SimpleNamespace(unified=unified))
+    refused = {("fsconfig_create", 0): PermissionError(errno.EPERM, "Operation not permitted")}
+    fake = RecordingKernel(errors=refused)
+    run(UnifiedCgroupMount("/c", parse_options(["ro"])), fake, cgroup=cgroup)
+    names = [call for call in without_closing(fake) if call[0] not in ("read", "fsopen")]
+    assert names[-3:] == [
+        ("open_tree", (c.AT_FDCWD, "/sys/fs/cgroup", c.OPEN_TREE_CLONE)),
+        attributes(102, flags=SELF, attr_set=c.MOUNT_ATTR_RDONLY),
+        ("move_mount", (102, "", 100, "", ONTO)),
+    ]
+    assert fake.open_descriptors() == set()
+
+
 PTMX = stat_result(stat.S_IFCHR, rdev=os.makedev(5, 2))
 
 
