@@ -155,7 +155,7 @@ def memory(found: list[Peer], containers: int) -> list[Row]:
             timed(peer.run_argv("-d", "--name", name, "busybox", "sleep", "1000"))
         own = [peer.engine.process.pid, *descendants(peer.engine.process.pid)]
         # Ours are children of the spawner; containerd's shims name their root.
-        ours = [pid for pid in own if "sampan-monitor [" in command_name(pid)]
+        ours = [pid for pid in own if is_monitor(command_name(pid))]
         theirs = [pid for pid in all_pids() if is_shim(command_name(pid), str(peer.engine.root))]
         monitors = ours or theirs
         idle[peer.name] = (
@@ -171,6 +171,11 @@ def memory(found: list[Peer], containers: int) -> list[Row]:
 
 def all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def is_monitor(name: str) -> bool:
+    """Of a container; not what is kept ready."""
+    return name.startswith("sampan-monitor") and not name.startswith("sampan-monitor ready")
 
 
 def is_shim(name: str, root: str) -> bool:
