@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Byte-code is part of the product: without it every start of the daemon compiles 20,000 lines.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run install stop test check unit kernel compat bench clean
+.PHONY: help run install stop test check unit kernel compat machine bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ stop: ## end the daemon that `make run` started (containers go on)
 
 test: $(VENV)/.tests ## install what the tests need and run all of them
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) tests/kernel tests/compat
+	$(PYTEST) tests/kernel tests/compat tests/machine
 
 check: $(VENV)/.tests ## lint, types, layering, unit and contract tests (no root needed, minutes)
 	$(BIN)/ruff check .
@@ -47,6 +47,9 @@ kernel: $(VENV)/.tests ## tests that need root: namespaces, mounts, cgroups, lin
 
 compat: $(VENV)/.tests ## the real docker command and sampan against live daemons, dockerd beside them
 	$(PYTEST) tests/compat
+
+machine: $(VENV)/.tests ## containers in a virtual machine with nothing but cgroup v2 and Debian's own kernel
+	$(PYTEST) tests/machine
 
 bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
 	@$(BIN)/python -m bench.bench

@@ -37,6 +37,7 @@ PACKAGES = (
     "kmod",
     "linux-image-cloud-amd64",
 )
+TEST_TOOLS = ("pytest>=8", "pytest-asyncio>=1.0", "pytest-timeout>=2.3")
 DISK_SIZE = "1G"  # sparse
 PYTHON_PATH = "/usr/local/lib/python3.11/dist-packages"
 PLATFORMS = (
@@ -149,7 +150,7 @@ def requirements() -> list[str]:
     """Without markers: pip would judge them by the Python that runs it, not by the machine's."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     wanted = [line.partition(";")[0].strip() for line in project["dependencies"]]
-    return [*wanted, "typing_extensions"]
+    return [*wanted, "typing_extensions", *TEST_TOOLS]
 
 
 def _build(new: Image) -> None:
@@ -242,8 +243,8 @@ def _cpio(entries: Sequence[tuple[str, bytes, int]]) -> Iterator[bytes]:
 
 def code_tar(made: Image) -> Path:
     """`src` and `tests` as they are now, with byte-code, as a tar to put on the machine's second disk."""
-    files = [*(PROJECT / "src").rglob("*.py"), *(PROJECT / "tests").glob("*.py")]
-    files += (PROJECT / "tests/machine").rglob("*.py")
+    files = [*(PROJECT / "src").rglob("*.py"), *(PROJECT / "tests").rglob("*.py")]
+    files.append(PROJECT / "pyproject.toml")
     contents = {str(path.relative_to(PROJECT)): path.read_bytes() for path in sorted(files)}
     digest = hashlib.sha256()
     for name, data in contents.items():

@@ -53,13 +53,14 @@ def run(made: Image, script: str, *, deadline: float) -> Outcome:
         folder = Path(name)
         (folder / "payload.tar").write_bytes(payload_tar(made, script))
         serial = [f"file:{folder / port}" for port in ("console", "output")]
-        process = subprocess.Popen(
-            _command(made, folder / "payload.tar", serial, KERNEL_WORDS),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "errors").open("wb"),
-            env={**os.environ, "TMPDIR": name},  # what is written to the disk goes here
-        )
+        with open(folder / "errors", "wb") as errors:
+            process = subprocess.Popen(
+                _command(made, folder / "payload.tar", serial, KERNEL_WORDS),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                env={**os.environ, "TMPDIR": name},  # what is written to the disk goes here
+            )
         try:
             process.wait(deadline)
         except subprocess.TimeoutExpired:

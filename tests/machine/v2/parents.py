@@ -58,6 +58,7 @@ def daemon_in_the_parent_of_its_containers(house: House) -> None:
 @check
 def daemon_at_the_root_of_a_namespace(house: House) -> None:
     """In a container of its own the daemon sits at the root that it sees, which is not the host's."""
+    house.run("--", "true")  # for the host's root to hand controllers down
     with (
         group("/nested"),
         another("fifth", host=Nested("/nested"), parent="/nested/sampan") as other,
@@ -69,8 +70,6 @@ def daemon_at_the_root_of_a_namespace(house: House) -> None:
         other.sampan.ok("pause", container.id)
         other.sampan.ok("unpause", container.id)
         same(Path(f"/proc/{other.engine.process.pid}/cgroup").read_text(), "0::/nested/sampand\n")
-        other.engine.restart()
-        assert container.state["Running"]
 
 
 @check

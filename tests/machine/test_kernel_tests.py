@@ -1,0 +1,52 @@
+"""The tests of `tests/kernel` that look at cgroups and the runtime, once more in the machine: a boot, a result a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.machine import vm
+from tests.machine.image import PROJECT, image
+
+FOLDERS = ("tests/kernel/linux", "tests/kernel/runtime")
+FILES = [
+    str(path.relative_to(PROJECT))
+    for folder in FOLDERS
+    for path in sorted((PROJECT / folder).glob("test_*.py"))
+]
+DEADLINE = 900.0
+SCRIPT = f"""\
+mkdir -p /usr/local/bin
+busybox --install -s /usr/local/bin
+exec python3 -m pytest -v --color=no --tb=short -p no:cacheprovider -o console_output_style=classic {" ".join(FOLDERS)}
+"""
+_RESULT = re.compile(r"^(tests/\S+?\.py)::(.+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
+
+pytestmark = pytest.mark.timeout(DEADLINE + 900)
+
+
+@pytest.fixture(scope="module")
+def outcome() -> vm.Outcome:
+    reason = vm.unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    return vm.run(image(), SCRIPT, deadline=DEADLINE)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_file_in_the_machine(file: str, outcome: vm.Outcome) -> None:
+    """Some of its tests pass, and none fails."""
+    results = [(name, word) for at, name, word in _RESULT.findall(outcome.output) if at == file]
+    bad = [name for name, word in results if word in ("FAILED", "ERROR")]
+    assert not bad, f"{bad}\n{outcome.output[-8000:]}"
+    assert "PASSED" in {word for _, word in results}, outcome.output[-4000:]
+
+
+def test_all_of_them_ran(outcome: vm.Outcome) -> None:
+    """pytest came to its end; files that were added are looked at too."""
+    assert outcome.code == 0, outcome.output[-8000:] + outcome.console[-2000:]
+    assert {Path(file).name for file, _, _ in _RESULT.findall(outcome.output)} == {
+        Path(file).name for file in FILES
+    }
