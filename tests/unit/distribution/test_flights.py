@@ -105,7 +105,7 @@ async def test_a_new_one_waits_for_the_old_to_end() -> None:
     first = asyncio.create_task(take(flights, old))
     await old.running.wait()
     first.cancel()
-    while not old.cancelled:
+    while not old.cancelled:  # noqa: ASYNC110
         await asyncio.sleep(0)
     second = asyncio.create_task(take(flights, new))
     for _ in range(20):
