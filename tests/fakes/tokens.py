@@ -98,7 +98,7 @@ class TokenServer:
             if not user and name.startswith("secret"):
                 wanted = []
             access.append({"type": kind, "name": name, "actions": wanted})
-        token = self._sign(user, access) if self.key else f"token{len(self.issued)}"
+        token = self._sign(user, access) if self.key else f"token{len(self.seen)}"
         allowed = {f"{a['type']}:{a['name']}:{action}" for a in access for action in a["actions"]}
         self.issued[token] = (time.monotonic() + self.lifetime, allowed)
         return token

@@ -41,12 +41,14 @@ _MESSAGES = {
 
 
 class RegistryError(SampanError):
-    """`code` is distribution's (`MANIFEST_UNKNOWN`), or empty when the body had none."""
+    """`code` is distribution's (`MANIFEST_UNKNOWN`), or empty when the body had none; `first` is the text of
+    the first error when a registry sent several."""
 
-    def __init__(self, text: str, *, code: str = "", http_status: int = 0) -> None:
+    def __init__(self, text: str, *, code: str = "", http_status: int = 0, first: str = "") -> None:
         super().__init__(text)
         self.code = code
         self.http_status = http_status
+        self.first = first or text
 
 
 class Throttled(RegistryError):
@@ -104,7 +106,8 @@ def from_response(
         return RegistryError(_unparsable(status, body), http_status=status)
     texts = [f"{code.lower().replace('_', ' ')}: {message}" for code, message in errors]
     text = texts[0] if len(texts) == 1 else "errors:\n" + "".join(f"{line}\n" for line in texts)
-    return _with_delay(RegistryError(text, code=errors[0][0], http_status=status), retry_after)
+    error = RegistryError(text, code=errors[0][0], http_status=status, first=texts[0])
+    return _with_delay(error, retry_after)
 
 
 def _with_delay(error: RegistryError, retry_after: str) -> RegistryError:
@@ -240,14 +243,16 @@ def _system(error: OSError) -> str:
 
 def pull_error(error: SampanError, reference: Reference) -> SampanError:
     """What dockerd makes of an error while it looks for an image."""
-    code = error.code if isinstance(error, RegistryError) else ""
+    if not isinstance(error, RegistryError):
+        return error
+    code, text = error.code, error.first
     if code == "DENIED":
         return NotFound(
             f"pull access denied for {reference.familiar_name}, repository does not exist or may require "
-            f"'docker login': {error}"
+            f"'docker login': {text}"
         )
     if code == "MANIFEST_UNKNOWN":
-        return NotFound(f"manifest for {reference.familiar()} not found: {error}")
+        return NotFound(f"manifest for {reference.familiar()} not found: {text}")
     if code == "NAME_UNKNOWN":
-        return NotFound(f"repository {reference.familiar_name} not found: {error}")
+        return NotFound(f"repository {reference.familiar_name} not found: {text}")
     return error

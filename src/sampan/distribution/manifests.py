@@ -53,8 +53,8 @@ class Document:
 
 
 class _Kind(msgspec.Struct):
-    media_type: str = msgspec.field(name="mediaType", default="")
-    schema_version: int = msgspec.field(name="schemaVersion", default=0)
+    media_type: str | None = msgspec.field(name="mediaType", default="")
+    schema_version: int | None = msgspec.field(name="schemaVersion", default=0)
 
 
 def examine(
@@ -90,9 +90,10 @@ def _kind_of(answered: Answered) -> str:
     own = _peek(answered.raw)
     if own.schema_version == 1:
         raise _too_old()
-    kind = own.media_type if said in _GENERIC else said
-    if own.media_type and own.media_type != kind:
-        raise _mismatch(kind, own.media_type)
+    own_kind = own.media_type or ""
+    kind = own_kind if said in _GENERIC else said
+    if own_kind and own_kind != kind:
+        raise _mismatch(kind, own_kind)
     if kind not in spec.MANIFESTS | spec.INDEXES:
         raise InvalidParameter(
             f"unsupported manifest media type and no default available: {kind[:100]}"

@@ -159,6 +159,8 @@ def _skip(response: aiohttp.ClientResponse, size: int, offset: int) -> int:
         if match is None or int(match[1]) > offset or match[3] not in ("*", str(size)):
             raise RegistryError("the registry answers with another range than was asked for")
         return offset - int(match[1])
+    if response.status != 200:
+        raise RegistryError(f"received unexpected HTTP status: {response.status} {response.reason}")
     if length is not None and length != size:
         raise RegistryError(f"the registry has {length} bytes where the manifest says {size}")
     return offset

@@ -18,6 +18,7 @@ class Work:
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
         self.running = asyncio.Event()
+        self.cancelling = asyncio.Event()
         self.begun = self.cancelled = 0
         self.error: Exception | None = None
         self.slow_end: asyncio.Event | None = None
@@ -31,6 +32,7 @@ class Work:
             await self.go_on.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
+            self.cancelling.set()
             if self.slow_end is not None:
                 await self.slow_end.wait()
             raise
