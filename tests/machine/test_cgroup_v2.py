@@ -35,10 +35,6 @@ class Record:
                 result = json.loads(line)
                 self.checks[result["check"]] = result
 
-    def story(self) -> str:
-        ending = f"exit code {self.outcome.code} after {self.outcome.seconds:.0f} s"
-        return f"{ending}\n{self.outcome.output[-4000:]}\nconsole:\n{self.outcome.console[-4000:]}"
-
 
 @pytest.fixture(scope="module")
 def record() -> Record:
@@ -51,14 +47,14 @@ def record() -> Record:
 @pytest.mark.parametrize("name", CHECKS)
 def test_in_the_machine(name: str, record: Record) -> None:
     """As its check in the machine says."""
-    assert name in record.checks, f"the machine did not get that far: {record.story()}"
+    assert name in record.checks, f"the machine did not get that far: {record.outcome}"
     result = record.checks[name]
     assert result["passed"], result["detail"]
 
 
 def test_machine_ends_by_itself(record: Record) -> None:
     """All checks ran, the daemon went, and the kernel had nothing to complain about."""
-    assert record.outcome.code == 0, record.story()
+    assert record.outcome.code == 0, str(record.outcome)
     assert set(record.checks) == set(CHECKS)
     for word in ("BUG:", "Oops", "WARNING: CPU", "blocked for more than"):
         assert word not in record.outcome.console, record.outcome.console[-4000:]

@@ -37,16 +37,16 @@ def outcome() -> vm.Outcome:
 
 @pytest.mark.parametrize("file", FILES)
 def test_file_in_the_machine(file: str, outcome: vm.Outcome) -> None:
-    """Some of its tests pass, and none fails."""
+    """Its tests ran there, and none failed."""
     results = [(name, word) for at, name, word in _RESULT.findall(outcome.output) if at == file]
     bad = [name for name, word in results if word in ("FAILED", "ERROR")]
-    assert not bad, f"{bad}\n{outcome.output[-8000:]}"
-    assert "PASSED" in {word for _, word in results}, outcome.output[-4000:]
+    assert not bad, f"{bad}\n{outcome}"
+    assert results, f"the machine did not get that far: {outcome}"
 
 
 def test_all_of_them_ran(outcome: vm.Outcome) -> None:
     """pytest came to its end; files that were added are looked at too."""
-    assert outcome.code == 0, outcome.output[-8000:] + outcome.console[-2000:]
+    assert outcome.code == 0, str(outcome)
     assert {Path(file).name for file, _, _ in _RESULT.findall(outcome.output)} == {
         Path(file).name for file in FILES
     }

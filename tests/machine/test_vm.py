@@ -44,4 +44,5 @@ def test_deadline() -> None:
     """A script that does not end is killed with its machine; what it said so far is there."""
     outcome = vm.run(image(), "echo begun; sleep 1000\n", deadline=12)
     assert (outcome.code, outcome.output) == (None, "begun\n"), outcome.console
+    assert outcome.qemu == -9
     assert outcome.seconds < 60

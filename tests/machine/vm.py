@@ -43,7 +43,15 @@ class Outcome:
 
     output: str
     console: str
+    """The kernel's messages, after qemu's own."""
+
     seconds: float
+    qemu: int = 0
+    """How qemu itself ended: negative is a signal, -9 the deadline."""
+
+    def __str__(self) -> str:
+        ending = f"exit code {self.code} after {self.seconds:.0f} s, of qemu {self.qemu}"
+        return f"{ending}\n{self.output[-8000:]}\nconsole:\n{self.console[-4000:]}"
 
 
 def run(made: Image, script: str, *, deadline: float) -> Outcome:
@@ -70,7 +78,8 @@ def run(made: Image, script: str, *, deadline: float) -> Outcome:
             process.wait()
         texts = [_read(folder / part) for part in ("output", "errors", "console")]
     code, output = parse(texts[0])
-    return Outcome(code, output, texts[1] + texts[2], time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    return Outcome(code, output, texts[1] + texts[2], seconds, process.returncode)
 
 
 def parse(serial: str) -> tuple[int | None, str]:
