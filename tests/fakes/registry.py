@@ -354,5 +354,10 @@ def held(go_on: asyncio.Event, reached: asyncio.Event | None = None, before: int
     return fault
 
 
+def deaf(registry: Registry, request: web.Request) -> Awaitable[web.StreamResponse]:
+    """Not a byte of the body is read, and nothing is answered."""
+    return asyncio.get_running_loop().create_future()
+
+
 def digests(registry: Registry, repository: str) -> set[Digest]:
     return {Digest(digest) for digest in registry.blobs.get(repository, {})}

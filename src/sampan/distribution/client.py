@@ -30,7 +30,7 @@ from sampan.distribution.options import Options
 from sampan.errors import InvalidParameter
 
 REDIRECTS = 10
-READ_AHEAD = 1 << 20  # bytes that aiohttp holds for whoever reads
+READ_AHEAD = 1 << 18  # bytes that aiohttp holds (twice) for whoever reads; a cut loses them
 _FIELD_LIMIT = 32 << 10  # signed URLs in Location are long
 _REDIRECTED = frozenset((301, 302, 303, 307, 308))
 

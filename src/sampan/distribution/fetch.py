@@ -1,6 +1,6 @@
 """One blob from a registry into a `Partial`: resumed, retried, from the next host when one gives up.
 
-Nothing that has arrived is fetched again: after a cut the next request asks for the rest (Range). Tries are
+What has been written is never fetched again: after a cut the next request asks for the rest (Range). Tries are
 counted anew when there was progress. A host that drips is a host that is silent.
 """
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 GATHER = 1 << 18  # bytes for which a thread is bothered …
 GATHER_TIME = 0.1  # … or seconds
-_PROGRESS = 1 << 20  # so many bytes are progress that counts
 
 
 class Source:
@@ -85,7 +84,7 @@ async def _fetch_from(
         except Mismatch:
             raise
         except SampanError as error:
-            if partial.size - before >= _PROGRESS:
+            if partial.size - before >= options.timeouts.drip_bytes:
                 retry.reset()
             await _pause(retry, error, report, id)
 

@@ -15,8 +15,8 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 from urllib.parse import urlencode, urljoin
 
@@ -40,7 +40,6 @@ from sampan.store.streams import read_blob
 log = logging.getLogger(__name__)
 
 SMALL = 1 << 20  # bytes that go with the PUT
-_PROGRESS = 1 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})")
 
 
@@ -55,7 +54,7 @@ class Payload(Protocol):
     def total(self) -> int:
         """Of what progress is measured by."""
 
-    def read(self, offset: int, meter: Meter) -> AsyncIterator[bytes]:
+    def read(self, offset: int, meter: Meter) -> AsyncGenerator[bytes, None]:
         """The bytes to send, from `offset` on."""
 
     @property
@@ -72,12 +71,13 @@ class Stored:
         self.size: int | None = blob.size
         self.total = blob.size
 
-    async def read(self, offset: int, meter: Meter) -> AsyncIterator[bytes]:
+    async def read(self, offset: int, meter: Meter) -> AsyncGenerator[bytes, None]:
         done = offset
-        async for piece in read_blob(self._content.open(self.blob.digest), offset):
-            yield piece
-            done += len(piece)
-            meter.show(done)
+        async with aclosing(read_blob(self._content.open(self.blob.digest), offset)) as pieces:
+            async for piece in pieces:
+                yield piece
+                done += len(piece)
+                meter.show(done)
 
 
 class Compressed:
@@ -96,21 +96,23 @@ class Compressed:
         assert self._blob is not None, "it has not been read to its end"
         return self._blob
 
-    async def read(self, offset: int, meter: Meter) -> AsyncIterator[bytes]:
+    async def read(self, offset: int, meter: Meter) -> AsyncGenerator[bytes, None]:
         digest, size = hashlib.sha256(), 0
-        async for piece in gzipped(self._plain_bytes(meter)):
-            digest.update(piece)
-            size += len(piece)
-            if size > offset:
-                yield piece[-(size - offset) :] if size - len(piece) < offset else piece
+        async with aclosing(self._plain_bytes(meter)) as plain, aclosing(gzipped(plain)) as pieces:
+            async for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                if size > offset:
+                    yield piece[-(size - offset) :] if size - len(piece) < offset else piece
         self._blob = Blob(Digest(PREFIX + digest.hexdigest()), size)
 
-    async def _plain_bytes(self, meter: Meter) -> AsyncIterator[bytes]:
+    async def _plain_bytes(self, meter: Meter) -> AsyncGenerator[bytes, None]:
         done = 0
-        async for piece in read_blob(self._content.open(self._plain.digest)):
-            yield piece
-            done += len(piece)
-            meter.show(done)
+        async with aclosing(read_blob(self._content.open(self._plain.digest))) as pieces:
+            async for piece in pieces:
+                yield piece
+                done += len(piece)
+                meter.show(done)
 
 
 class Upload:
@@ -153,7 +155,7 @@ class Upload:
                 else:
                     await self._pause(retry, error)
                 before, offset = offset, await self._arrived()
-                if offset - before >= _PROGRESS:
+                if offset - before >= self._options.timeouts.drip_bytes:
                     retry.reset()
 
     async def _begin(self) -> str:
@@ -180,15 +182,9 @@ class Upload:
             headers["Content-Length"] = str(size - offset)
             if offset:
                 headers["Content-Range"] = f"{offset}-{size - 1}"
-        async with self._alive() as body:
-            request = Request(
-                "PATCH",
-                location,
-                self._host_of(location),
-                headers,
-                body(self._payload.read(offset, meter)),
-                document=False,
-            )
+        async with self._alive(self._payload.read(offset, meter)) as body:
+            host = self._host_of(location)
+            request = Request("PATCH", location, host, headers, body, document=False)
             async with self._request(request) as response:
                 following = self._next(location, response)
                 arrived = _RANGE.fullmatch(response.headers.get("Range", ""))
@@ -198,12 +194,12 @@ class Upload:
         return following
 
     @asynccontextmanager
-    async def _alive(self) -> AsyncIterator[_Watch]:
+    async def _alive(self, pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[_Body]:
         """A registry that takes nothing for too long is given up."""
         silence = self._options.timeouts.silence
         try:
-            async with asyncio.timeout(silence) as timeout:
-                yield _Watch(timeout, silence)
+            async with asyncio.timeout(silence) as timeout, _Body(pieces, timeout, silence) as body:
+                yield body
         except TimeoutError:
             raise Cut("the registry takes no more bytes") from None
 
@@ -273,14 +269,41 @@ class Upload:
             raise RegistryError(f"upload location refused: {error}") from None
 
 
-class _Watch:
-    """Moves a deadline with each piece that is taken."""
+class _Body:
+    """Pieces on their way through aiohttp; each moves the deadline.
 
-    def __init__(self, timeout: asyncio.Timeout, silence: float) -> None:
-        self._timeout, self._silence = timeout, silence
+    aiohttp's writer may be in the middle of a piece when the request fails, and forgets what it reads from, so that
+    files would stay open until the next collection of garbage: whoever made this closes it.
+    """
 
-    async def __call__(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for piece in pieces:
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], timeout: asyncio.Timeout, silence: float
+    ) -> None:
+        self._pieces, self._timeout, self._silence = pieces, timeout, silence
+        self._reading = asyncio.Lock()
+        self._closed = False
+
+    async def __aenter__(self) -> _Body:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closed = True
+        async with self._reading:
+            await self._pieces.aclose()
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with self._reading:
+            if self._closed:  # an end would be taken for the end of the blob
+                raise ConnectionError("the upload has been given up")
+            self._move_deadline()
+            try:
+                return await anext(self._pieces)
+            finally:
+                self._move_deadline()
+
+    def _move_deadline(self) -> None:
+        if not self._closed:
             self._timeout.reschedule(asyncio.get_running_loop().time() + self._silence)
-            yield piece
-        self._timeout.reschedule(asyncio.get_running_loop().time() + self._silence)

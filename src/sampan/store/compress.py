@@ -12,7 +12,7 @@ import asyncio
 import os
 import zlib
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any
 
 from sampan.store.threads import in_thread
@@ -34,7 +34,7 @@ _LAST_BLOCK = b"\x03\0"  # an empty final block with fixed codes: RFC 1951, 3.2.
 _MODULUS = 1 << 32
 
 
-async def gzipped(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def gzipped(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
     """The gzip form of a stream; what comes out does not depend on how `chunks` are cut."""
     yield _HEADER
     checksum, size = 0, 0
@@ -59,7 +59,7 @@ async def gzipped(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     yield _LAST_BLOCK + trailer
 
 
-async def _pieces(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def _pieces(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
     """The same bytes in pieces of exactly PIECE, the last one excepted."""
     pending = bytearray()
     async for chunk in chunks:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 import termios
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 
 from sampan.errors import InvalidParameter, ProtocolError
 from sampan.store.decompress import MAGIC_SIZE, Decompressor, detect
@@ -68,7 +68,7 @@ async def _pieces(iterator: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def read_blob(fd: int, offset: int = 0) -> AsyncIterator[bytes]:
+async def read_blob(fd: int, offset: int = 0) -> AsyncGenerator[bytes, None]:
     """The content of an open file from `offset` on; the file is closed at the end."""
     try:
         os.lseek(fd, offset, os.SEEK_SET)
