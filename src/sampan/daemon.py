@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sampan.engine import options
 from sampan.monitor import spawner
 from sampan.monitor.main import run as monitor_role
+from sampan.monitor.program import run as program_role
 from sampan.store.worker import ROLES
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def spawn_anew() -> int:
 
 
 def _roles() -> dict[str, spawner.Role]:
-    return {"monitor": monitor_role, **ROLES}
+    return {"monitor": monitor_role, "program": program_role, **ROLES}
 
 
 def _fail(text: str, status: int) -> int:
@@ -133,7 +134,7 @@ async def _run(
     from sampan.api.server import Listener, make_app
     from sampan.engine import instance, listen, reconcile
     from sampan.engine.journal import phase
-    from sampan.monitor.client import Monitors, Spawner
+    from sampan.monitor.client import Spawner
     from sampan.spec.version import VERSION
     from sampan.store.store import open_store
 
@@ -145,7 +146,7 @@ async def _run(
         await store.start()
     with phase("start networks"):
         networks = await _start_networks(config)
-    services = _services(config, paths, store, networks, Monitors(spawn))
+    services = _services(config, paths, store, networks, spawn)
     with phase("reconcile"):
         reconcile.load(services)
         await reconcile.reconcile(services)
@@ -169,7 +170,7 @@ async def _run(
 
 
 def _services(
-    config: DaemonConfig, paths: Any, store: Any, networks: Networks, monitors: Any
+    config: DaemonConfig, paths: Any, store: Any, networks: Networks, spawn: Any
 ) -> Services:
     from sampan.engine.clock import Clock
     from sampan.engine.containers import Containers
@@ -179,12 +180,14 @@ def _services(
     from sampan.engine.intent import CGROUP_PARENT, install_init, seccomp_default
     from sampan.engine.services import Services
     from sampan.linux.kernel import LinuxKernel
+    from sampan.monitor.client import Monitors
 
     raise_own_limits(OOM_SCORE)
     install_init(paths)
     host = look_around()
     leave_cgroup_above(config.cgroup_parent or CGROUP_PARENT, host.hierarchies)
     clock = Clock()
+    monitors: Any = Monitors(spawn)
     return Services(
         config=config,
         paths=paths,
@@ -196,6 +199,7 @@ def _services(
         execs=Execs(),
         events=Events(clock.now),
         kernel=LinuxKernel(),
+        spawn=spawn.spawn,
         seccomp_default=seccomp_default(config.seccomp_profile),
         clock=clock,
     )

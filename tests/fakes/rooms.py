@@ -316,6 +316,7 @@ class Rooms:
             execs=Execs(),
             events=self.events,
             kernel=FolderKernel(),
+            spawn=no_spawn,
             clock=self.clock,
         )
         self.seen = self.events.subscribe()

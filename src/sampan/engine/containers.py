@@ -49,6 +49,10 @@ class Containers:
             raise NotFound(f"No such container: {ref}")
         return self._actors[found[0]]
 
+    def is_gone(self, container_id: str) -> bool:
+        """Whether it was removed."""
+        return container_id not in self._actors
+
     def add(self, actor: Actor) -> None:
         self._names[actor.record.name] = actor.record.id
         self._actors[actor.record.id] = actor

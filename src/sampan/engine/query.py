@@ -10,6 +10,7 @@ from sampan.engine.filters import Filters
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import InvalidParameter, NotFound, SampanError
+from sampan.store.changes import Change
 
 ACCEPTED = frozenset(
     (
@@ -201,3 +202,8 @@ async def container_sizes(services: Services, record: ContainerRecord) -> Sizes:
     usage = await services.store.snapshots.usage(record.id)
     image = services.store.images.get(record.image_id) if record.image_id else None
     return Sizes(usage.size, usage.size + (image.size if image else 0))
+
+
+async def list_changes(services: Services, ref: str) -> list[Change]:
+    """`docker diff`, by path. Raises NotFound."""
+    return await services.store.snapshots.changes(services.containers.get(ref).id)

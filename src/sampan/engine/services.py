@@ -18,6 +18,7 @@ from sampan.linux.kernel import Kernel
 
 if TYPE_CHECKING:
     from sampan.engine.exec import Execs
+    from sampan.store.jobs import Spawn
     from sampan.store.store import Store
 
 
@@ -33,6 +34,7 @@ class Services:
     execs: Execs
     events: Events
     kernel: Kernel
+    spawn: Spawn  # of worker roles
     seccomp_default: str = ""  # "" for the built-in profile, "unconfined", or JSON
     clock: Clock = field(default_factory=Clock)
 

@@ -85,6 +85,12 @@ def check_unpause(record: ContainerRecord) -> None:
         raise Conflict(f"Container {record.id} is not paused")
 
 
+def check_top(record: ContainerRecord) -> None:
+    if record.state is State.RESTARTING:
+        raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
+    check_running(record)
+
+
 def check_exec(record: ContainerRecord, ref: str) -> None:
     if record.state is State.PAUSED:
         raise Conflict(f"Container {ref} is paused, unpause the container before exec")

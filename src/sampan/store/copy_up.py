@@ -13,9 +13,9 @@ import stat
 from collections import deque
 
 from sampan.linux import constants as c
-from sampan.linux.filesystems import make_overlay
 from sampan.linux.inroot import open_in_root
 from sampan.linux.kernel import Kernel
+from sampan.store.changes import open_lower
 
 _STRICT = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,7 +27,9 @@ _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 def open_source(kernel: Kernel, lower: list[str], path: str) -> int | None:
     """The folder `path` of the image made of `lower`, topmost first; None when there is none."""
-    root = _root(kernel, lower)
+    root = open_lower(kernel, lower)
+    if root is None:
+        return None
     try:
         return open_in_root(kernel, root, path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
@@ -36,12 +38,6 @@ def open_source(kernel: Kernel, lower: list[str], path: str) -> int | None:
         return None
     finally:
         os.close(root)
-
-
-def _root(kernel: Kernel, lower: list[str]) -> int:
-    if len(lower) == 1:  # overlayfs wants two layers when nothing is writable
-        return os.open(lower[0], _FOLDER)
-    return make_overlay(kernel, [*(f"lowerdir={folder}" for folder in lower), "ro"], 0)
 
 
 def copy_tree(kernel: Kernel, source: int, destination: int) -> None:

@@ -32,6 +32,7 @@ from sampan.errors import Conflict, InvalidParameter, NotFound
 from sampan.spec.digest import Digest, hex_of
 from sampan.spec.mount import Mount
 from sampan.store import jobs, placement
+from sampan.store.changes import Change, decode
 from sampan.store.content import sync_directory
 from sampan.store.metadata import Metadata
 from sampan.store.trash import Trash
@@ -174,6 +175,18 @@ class Snapshots:
         finally:
             os.close(fd)
         return Usage(int(answer["size"]), int(answer["inodes"]))
+
+    async def changes(self, key: str) -> list[Change]:
+        """What the container has changed of its image, by path. Raises NotFound, OSError."""
+        lower = self.layer_paths(self.parent(key))
+        upper = os.open(self.upper_path(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        output = os.memfd_create("changes", os.MFD_CLOEXEC)
+        try:
+            await jobs.run(self._spawn, "changes", {"lower": lower}, [upper, output])
+            return decode(os.pread(output, os.fstat(output).st_size, 0))
+        finally:
+            os.close(upper)
+            os.close(output)
 
     def remove_layers(self, chains: list[Digest], *, keep: set[str]) -> list[Digest]:
         """Remove those of `chains` (each before its parent) on which nothing stands and that are not

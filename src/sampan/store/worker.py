@@ -1,4 +1,4 @@
-"""Roles that run in children of the spawner: `unpack`, `remove`, `usage`, `copy_up`.
+"""Roles that run in children of the spawner: `unpack`, `remove`, `usage`, `copy_up`, `changes`.
 
 Each gets `args` and descriptors, answers once on `fds[0]` and returns:
 
@@ -6,6 +6,7 @@ Each gets `args` and descriptors, answers once on `fds[0]` and returns:
     remove    fds: channel, trash              {}
     usage     fds: channel, folder             {"size", "inodes"}
     copy-up   fds: channel, destination        {"copied"}
+    changes   fds: channel, upper, output      {}
     any       {"error": TEXT, "kind": "input" | "os", "errno": N}
 
 Python inside a foreign root would import the attacker's modules and codecs; so everything is imported here
@@ -30,6 +31,7 @@ from sampan.linux.kernel import LinuxKernel
 from sampan.linux.libc import Int, Libc, check
 from sampan.store import tree
 from sampan.store.apply import Applier
+from sampan.store.changes import encode, find_changes, open_lower
 from sampan.store.copy_up import copy_tree, open_source
 from sampan.store.decompress import Decompressor
 from sampan.wire.tar import END, Header, TarReader
@@ -77,6 +79,11 @@ def usage(args: dict[str, Any], fds: list[int]) -> None:
 def copy_up(args: dict[str, Any], fds: list[int]) -> None:
     """`args`: `lower`, folders topmost first; `path`, absolute in the image."""
     _run(fds[0], lambda channel: _copy_up(args["lower"], str(args["path"]), fds[1]))
+
+
+def changes(args: dict[str, Any], fds: list[int]) -> None:
+    """`args`: `lower`, folders topmost first. The output is `changes.encode`'s."""
+    _run(fds[0], lambda channel: _changes(args["lower"], fds[1], fds[2]))
 
 
 def _run(channel_fd: int, work: Callable[[Channel], Message]) -> None:
@@ -209,9 +216,18 @@ def _copy_up(lower: list[str], path: str, destination: int) -> Message:
     return {"copied": True}
 
 
+def _changes(lower: list[str], upper: int, output: int) -> Message:
+    kernel = LinuxKernel()
+    found = find_changes(kernel, upper, open_lower(kernel, lower))
+    with open(output, "wb", closefd=False) as file:
+        file.write(encode(found))
+    return {}
+
+
 ROLES: dict[str, Role] = {
     "unpack": unpack,
     "remove": remove,
     "usage": usage,
     "copy-up": copy_up,
+    "changes": changes,
 }

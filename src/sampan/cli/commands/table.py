@@ -85,6 +85,14 @@ COMMANDS = {
             aliases=_both("create"),
         ),
         _command(
+            "diff",
+            "CONTAINER",
+            "Show what a container has changed in its file system",
+            least=1,
+            most=1,
+            aliases=_both("diff"),
+        ),
+        _command(
             "events",
             "[OPTIONS]",
             "Show what happens, as it happens",
@@ -175,6 +183,12 @@ COMMANDS = {
             "start", _MANY, "Start containers that do not run", least=1, aliases=_both("start")
         ),
         _command(
+            "stats",
+            "[OPTIONS] [CONTAINER...]",
+            "Show what containers use, as it changes",
+            aliases=_both("stats"),
+        ),
+        _command(
             "stop",
             _MANY,
             "Ask containers to end, and kill them when they do not",
@@ -215,8 +229,8 @@ COMMANDS = {
 }
 
 _CONTAINER_WORDS = """\
-attach create exec kill logs pause port rename restart rm run start stop top unpause
-wait
+attach create diff exec kill logs pause port rename restart rm run start stats stop top
+unpause wait
 """
 _CONTAINER = _CONTAINER_WORDS.split()
 

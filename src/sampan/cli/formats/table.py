@@ -19,6 +19,11 @@ QUIET = "{{.ID}}"
 
 def print_rows(source: str, rows: list[Record], headers: dict[str, str]) -> None:
     """Raises Failure for a template that is none, or that does not fit the rows."""
+    out(render_rows(source, rows, headers))
+
+
+def render_rows(source: str, rows: list[Record], headers: dict[str, str]) -> str:
+    """The text of `print_rows`."""
     is_table = is_table_format(source)
     try:
         template = Template(_text(source))
@@ -26,7 +31,7 @@ def print_rows(source: str, rows: list[Record], headers: dict[str, str]) -> None
     except (TemplateError, ExecutionError) as error:
         raise Failure(f"template parsing error: {error}") from None
     text = "".join(f"{line}\n" for line in lines)
-    out(align(f"{_header(template, headers)}\n{text}") if is_table else text)
+    return align(f"{_header(template, headers)}\n{text}") if is_table else text
 
 
 def is_table_format(source: str) -> bool:
