@@ -18,6 +18,7 @@ from sampan.monitor.program import run as program_role
 from sampan.store.worker import ROLES
 
 if TYPE_CHECKING:
+    from sampan.distribution.distribution import Distribution
     from sampan.engine.config import DaemonConfig
     from sampan.engine.services import Services
     from sampan.network.networks import Networks
@@ -132,8 +133,10 @@ async def _run(
     arguments: options.Arguments, config: DaemonConfig, paths: Any, process: spawner.SpawnerProcess
 ) -> int:
     from sampan.api.server import Listener, make_app
+    from sampan.distribution.distribution import Distribution
     from sampan.engine import instance, listen, reconcile
     from sampan.engine.journal import phase
+    from sampan.engine.registries import options_of
     from sampan.monitor.client import Spawner
     from sampan.spec.version import VERSION
     from sampan.store.store import open_store
@@ -146,7 +149,8 @@ async def _run(
         await store.start()
     with phase("start networks"):
         networks = await _start_networks(config)
-    services = _services(config, paths, store, networks, spawn)
+    distribution = Distribution(store, options_of(config, os.environ))
+    services = _services(config, paths, store, distribution, networks, spawn)
     with phase("reconcile"):
         reconcile.load(services)
         await reconcile.reconcile(services)
@@ -163,6 +167,7 @@ async def _run(
         await listener.close()
         await reconcile.let_go(services)
         await networks.stop()
+        await distribution.close()
         await store.close()
         spawn.close()
         listen.remove_paths(config.hosts)
@@ -170,7 +175,12 @@ async def _run(
 
 
 def _services(
-    config: DaemonConfig, paths: Any, store: Any, networks: Networks, spawn: Any
+    config: DaemonConfig,
+    paths: Any,
+    store: Any,
+    distribution: Distribution,
+    networks: Networks,
+    spawn: Any,
 ) -> Services:
     from sampan.engine.clock import Clock
     from sampan.engine.containers import Containers
@@ -193,6 +203,7 @@ def _services(
         paths=paths,
         host=host,
         store=store,
+        distribution=distribution,
         networks=networks,
         monitors=monitors,
         containers=Containers(),

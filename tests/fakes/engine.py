@@ -52,6 +52,7 @@ from sampan.spec.image import ImageConfig, RootFS
 from sampan.spec.mount import Mount
 from sampan.store.images import HistoryEntry, Image
 from sampan.store.volumes import Volume
+from tests.fakes.distribution import FakeDistribution
 
 NOW = 1_795_498_700_000_000_000
 
@@ -225,6 +226,7 @@ class FakeEngine:
                 config=DaemonConfig(),
                 execs=SimpleNamespace(of=self.execs_of),
                 networks=SimpleNamespace(default=BRIDGE),
+                distribution=FakeDistribution(),
                 store=SimpleNamespace(
                     snapshots=SimpleNamespace(mounts=_mounts, read_only_mounts=_layers),
                     images=SimpleNamespace(history=_history),

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from sampan.distribution.distribution import Distribution
 from sampan.engine.clock import Clock
 from sampan.engine.config import DaemonConfig
 from sampan.engine.containers import Containers
@@ -22,6 +23,7 @@ from sampan.engine.exec import Execs
 from sampan.engine.host import Host
 from sampan.engine.paths import Paths
 from sampan.engine.records import ContainerRecord
+from sampan.engine.registries import options_of
 from sampan.engine.services import Services
 from sampan.engine.times import to_text
 from sampan.linux.cgroup import Hierarchies, Hierarchy
@@ -310,6 +312,7 @@ class Rooms:
             paths=paths,
             host=fake_host(root),
             store=store,
+            distribution=Distribution(store, options_of(config, {})),
             networks=self.networks,
             monitors=self.monitors,
             containers=Containers(),

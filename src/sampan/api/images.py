@@ -8,13 +8,14 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from sampan.api import registries
 from sampan.api.call import CHUNK, Call
 from sampan.api.routing import Route
 from sampan.api.streaming import Batcher, Progress
 from sampan.api.views import images as view
 from sampan.api.views.storage import graph_driver
 from sampan.engine import images
-from sampan.errors import InvalidParameter, NotFound, NotImplementedHere, SampanError
+from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.store.images import Image
 
 
@@ -57,10 +58,7 @@ async def create_image(call: Call) -> web.StreamResponse:
     """`docker import` (fromSrc) and `docker pull` (fromImage)."""
     query = call.query
     if query.text("fromImage"):
-        name = query.text("fromImage") + (f":{query.text('tag')}" if query.text("tag") else "")
-        raise NotImplementedHere(
-            f"cannot pull {name}: this engine has no registry client; use docker load or docker import"
-        )
+        return await registries.pull_image(call)
     source = query.text("fromSrc")
     if not source:
         raise InvalidParameter("either fromImage or fromSrc has to be given")

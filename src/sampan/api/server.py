@@ -6,7 +6,17 @@ import socket
 
 from aiohttp import web
 
-from sampan.api import containers, exec, images, networks, streams, system, volumes, watching
+from sampan.api import (
+    containers,
+    exec,
+    images,
+    networks,
+    registries,
+    streams,
+    system,
+    volumes,
+    watching,
+)
 from sampan.api.edge import Edge
 from sampan.api.hijack import HEAD_DEADLINE, KEEP_ALIVE, Server
 from sampan.api.routing import Router
@@ -27,7 +37,10 @@ def make_app(
     `version` is sampan's, for the Server header. Deadlines are seconds: for a request's whole head, and for
     an idle connection.
     """
-    nouns = (system, containers, watching, streams, exec, images, volumes, networks)
+    nouns = (
+        *(system, containers, watching, streams, exec, images),
+        *(registries, volumes, networks),
+    )
     router = Router([route for noun in nouns for route in noun.ROUTES])
     edge = Edge(services, router, version=version)
     return Server(edge, head_deadline=head_deadline, keep_alive=keep_alive)

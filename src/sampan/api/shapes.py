@@ -43,3 +43,25 @@ class ExecStartRequest(Struct, kw_only=True):
     detach: bool = field(default=False, name="Detach")
     tty: bool = field(default=False, name="Tty")
     console_size: list[int] | None = field(default=None, name="ConsoleSize")
+
+
+class AuthConfig(Struct, kw_only=True):
+    """Body of POST /auth, and what X-Registry-Auth encodes."""
+
+    username: str = ""
+    password: str = ""
+    auth: str = ""
+    serveraddress: str = ""
+    identitytoken: str = ""
+    registrytoken: str = ""
+
+    def __repr__(self) -> str:
+        return "AuthConfig(…)"  # whatever prints it, no log has a password
+
+
+class PlatformRequest(Struct, kw_only=True):
+    """OCI's platform, as a query's JSON."""
+
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""

@@ -1,4 +1,4 @@
-"""_ping, version, info, events, system/df, auth."""
+"""_ping, version, info, events, system/df."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sampan.api.call import Call
 from sampan.api.routing import Route
 from sampan.api.views import events as view
 from sampan.engine import system, times
-from sampan.errors import NotImplementedHere, SampanError
+from sampan.errors import SampanError
 
 _NO_CACHE = {
     "Builder-Version": "1",  # the classic builder: clients then do not look for BuildKit's session
@@ -42,10 +42,6 @@ async def info(call: Call) -> web.StreamResponse:
 
 async def disk_usage(call: Call) -> web.StreamResponse:
     return call.view("DiskUsage", await system.disk_usage(call.services))
-
-
-async def auth(call: Call) -> web.StreamResponse:
-    raise NotImplementedHere("this engine has no registry client: there is nothing to log in to")
 
 
 # What a client may ask for by Accept since 1.52 and 1.53: how lines begin and end.
@@ -95,5 +91,4 @@ ROUTES = [
     Route("GET", "/info", info),
     Route("GET", "/events", events),
     Route("GET", "/system/df", disk_usage),
-    Route("POST", "/auth", auth),
 ]

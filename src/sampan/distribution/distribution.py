@@ -4,6 +4,7 @@
     image = await distribution.pull(reference, platform, credentials, progress)
     await distribution.push(reference, credentials, progress)
     results = await distribution.search("busybox", credentials, limit=25, filters={})
+    found = await distribution.inspect(reference, credentials)
     answer = await distribution.login(credentials)
     await distribution.close()
 
@@ -18,12 +19,14 @@ from collections.abc import Mapping, Sequence
 from sampan.distribution import hosts
 from sampan.distribution.client import Client, RateLimit
 from sampan.distribution.credentials import NOBODY, Credentials
+from sampan.distribution.inspect import Inspected, inspect
 from sampan.distribution.layers import Layers
 from sampan.distribution.login import LoggedIn, log_in
 from sampan.distribution.options import Options
 from sampan.distribution.progress import Progress
 from sampan.distribution.pull import Puller
 from sampan.distribution.push import Pusher, Uploads
+from sampan.distribution.registries import Registries
 from sampan.distribution.search import SearchResult, find
 from sampan.spec.platform import Platform
 from sampan.spec.reference import Reference
@@ -36,6 +39,7 @@ class Distribution:
 
     def __init__(self, store: Store, options: Options) -> None:
         hosts.check(options)
+        self.options = options
         self._store = store
         self._client = Client(options)
         self._layers = Layers(store, options)
@@ -92,6 +96,12 @@ class Distribution:
     ) -> list[SearchResult]:
         """`docker search`: `[registry/]word`."""
         return await find(self._client, term, credentials, limit=limit, filters=filters or {})
+
+    async def inspect(self, reference: Reference, credentials: Credentials) -> Inspected:
+        """What a name means on its registry; `latest` without tag and digest. Raises NotFound, SampanError."""
+        if reference.tag is None and reference.digest is None:
+            reference = reference.with_tag("latest")
+        return await inspect(Registries(self._client, reference, credentials), reference)
 
     async def login(self, credentials: Credentials) -> LoggedIn:
         """`POST /auth`: whether the registry knows the user. Raises Unauthorized, SampanError."""

@@ -13,6 +13,7 @@ registry/client/errors.go and errcode, moby's distribution/errors.go, Go's net a
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
 from http import HTTPStatus
@@ -238,7 +239,8 @@ def _system(error: OSError) -> str:
     known = {errno.ECONNREFUSED: "connection refused", errno.ECONNRESET: "connection reset by peer"}
     if number in known:
         return known[number]
-    return clean(error.strerror or str(error)).lower()[:200]
+    text = os.strerror(number) if number > 0 else error.strerror or str(error)
+    return clean(text).lower()[:200]
 
 
 def pull_error(error: SampanError, reference: Reference) -> SampanError:

@@ -64,6 +64,19 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     log_opts: dict[str, str] = field(default_factory=dict, name="log-opts")
     storage_driver: str = field(default="overlay2", name="storage-driver")
 
+    registry_mirrors: tuple[str, ...] = field(default=(), name="registry-mirrors")
+    # Ours: {"quay.io": [URL], "docker.io/library": [URL]}, the longest prefix of a name counts.
+    registry_prefix_mirrors: dict[str, tuple[str, ...]] = field(
+        default_factory=dict, name="registry-prefix-mirrors"
+    )
+    insecure_registries: tuple[str, ...] = field(default=(), name="insecure-registries")
+    max_concurrent_downloads: int = field(default=3, name="max-concurrent-downloads")
+    max_concurrent_uploads: int = field(default=5, name="max-concurrent-uploads")
+    max_download_attempts: int = field(default=5, name="max-download-attempts")
+    http_proxy: str = field(default="", name="http-proxy")
+    https_proxy: str = field(default="", name="https-proxy")
+    no_proxy: str = field(default="", name="no-proxy")
+
 
 KEYS = {item.encode_name: item.name for item in msgspec.structs.fields(DaemonConfig)}
 
@@ -80,7 +93,15 @@ def read_file(path: str) -> dict[str, Any]:
         raise ConfigError(f"invalid JSON: {error}") from None
     if not isinstance(directives, dict):
         raise ConfigError("invalid JSON: expected an object")
-    return directives
+    return _flat(directives)
+
+
+def _flat(directives: dict[str, Any]) -> dict[str, Any]:
+    """dockerd writes proxies as an object in the file, and as three flags on the command line."""
+    proxies = directives.get("proxies")
+    if not isinstance(proxies, dict):
+        return directives
+    return {**{k: v for k, v in directives.items() if k != "proxies"}, **proxies}
 
 
 def merge(flags: dict[str, Any], directives: dict[str, Any]) -> DaemonConfig:
@@ -158,6 +179,13 @@ def check(config: DaemonConfig) -> DaemonConfig:
         raise ConfigError(
             f"IPC mode {config.default_ipc_mode} is not supported: use private or shareable"
         )
+    for name, number in (
+        ("max concurrent downloads", config.max_concurrent_downloads),
+        ("max concurrent uploads", config.max_concurrent_uploads),
+        ("max download attempts", config.max_download_attempts),
+    ):
+        if number < (1 if name == "max download attempts" else 0):
+            raise ConfigError(f"invalid {name}: {number}")
     for option in config.log_opts:
         if option not in LOG_OPTIONS:
             raise ConfigError(f"unknown log opt '{option}' for {config.log_driver} log driver")

@@ -18,7 +18,7 @@ class UsageError(Exception):
 class Option(NamedTuple):
     names: tuple[str, ...]
     key: str  # of daemon.json; "" for what is none
-    kind: str  # "text", "number", "switch", "list", "map", "ulimit"
+    kind: str  # "text", "number", "switch", "list", "map", "lists", "ulimit"
     help: str
 
 
@@ -54,6 +54,20 @@ OPTIONS = (
     Option(("--log-driver",), "log-driver", "text", "json-file or none"),
     Option(("--log-opt",), "log-opts", "map", "key=value for the log driver"),
     Option(("-s", "--storage-driver"), "storage-driver", "text", "overlay2"),
+    Option(("--registry-mirror",), "registry-mirrors", "list", "URL asked first for docker.io"),
+    Option(
+        ("--registry-prefix-mirror",),
+        "registry-prefix-mirrors",
+        "lists",
+        "PREFIX=URL asked first for names that begin so",
+    ),
+    Option(("--insecure-registry",), "insecure-registries", "list", "HOST[:PORT] or CIDR"),
+    Option(("--max-concurrent-downloads",), "max-concurrent-downloads", "number", "Layers (3)"),
+    Option(("--max-concurrent-uploads",), "max-concurrent-uploads", "number", "Layers (5)"),
+    Option(("--max-download-attempts",), "max-download-attempts", "number", "Tries a layer (5)"),
+    Option(("--http-proxy",), "http-proxy", "text", "Proxy for registries over HTTP"),
+    Option(("--https-proxy",), "https-proxy", "text", "Proxy for registries over HTTPS"),
+    Option(("--no-proxy",), "no-proxy", "text", "Hosts without a proxy, comma separated"),
     Option(("--shutdown-timeout",), "shutdown-timeout", "number", "Accepted; containers go on"),
     Option(("--live-restore",), "live-restore", "switch", "Always so"),
     Option(("-v", "--version"), "", "switch", "Say the version and end"),
@@ -138,6 +152,9 @@ def _put(target: dict[str, Any], option: Option, key: str, name: str, value: str
         case "map":
             word, _, text = value.partition("=")
             target.setdefault(key, {})[word] = text
+        case "lists":
+            word, _, text = value.partition("=")
+            target.setdefault(key, {}).setdefault(word, []).append(text)
         case "ulimit":
             limit = _ulimit(name, value)
             target.setdefault(key, {})[limit["Name"]] = limit

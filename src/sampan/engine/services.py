@@ -17,6 +17,7 @@ from sampan.engine.records import ContainerRecord, encode
 from sampan.linux.kernel import Kernel
 
 if TYPE_CHECKING:
+    from sampan.distribution.distribution import Distribution
     from sampan.engine.exec import Execs
     from sampan.store.jobs import Spawn
     from sampan.store.store import Store
@@ -28,6 +29,7 @@ class Services:
     paths: Paths
     host: Host
     store: Store
+    distribution: Distribution
     networks: Networks
     monitors: Monitors
     containers: Containers

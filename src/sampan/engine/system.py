@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from sampan.engine import images, times
+from sampan.engine import images, registries, times
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import NotFound
@@ -67,12 +67,12 @@ def info(services: Services) -> dict[str, Any]:
         "OSType": "linux",
         "Architecture": host.architecture,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": _REGISTRY,
+        "RegistryConfig": registries.described(services.distribution.options),
         "NCPU": host.cpus,
         "MemTotal": host.memory,
         "GenericResources": None,
         "DockerRootDir": config.data_root,
-        **dict.fromkeys(("HttpProxy", "HttpsProxy", "NoProxy"), ""),
+        **registries.described_proxies(services.distribution.options),
         "Name": host.name(),
         "Labels": list(config.labels),
         "ServerVersion": VERSION,
@@ -99,13 +99,6 @@ _PLUGINS = {
     "Network": ["bridge", "host", "null"],
     "Authorization": None,
     "Log": ["json-file", "none"],
-}
-_REGISTRY: dict[str, Any] = {
-    "AllowNondistributableArtifactsCIDRs": [],
-    "AllowNondistributableArtifactsHostnames": [],
-    "InsecureRegistryCIDRs": [],
-    "IndexConfigs": {},
-    "Mirrors": [],
 }
 _SWARM = {
     "NodeID": "",

@@ -69,7 +69,9 @@ def parse(text: str) -> Platform:
     Raises InvalidParameter with containerd's texts.
     """
     parts = text.split("/")
-    if len(parts) > 3 or not all(part and _TEXT.issuperset(part) for part in parts):
+    if len(parts) > 3:
+        raise InvalidParameter(f'"{text}": cannot parse platform specifier: invalid argument')
+    if not all(part and _TEXT.issuperset(part) for part in parts):
         raise InvalidParameter(
             f'"{text}": unknown operating system or architecture: invalid argument'
         )

@@ -430,10 +430,7 @@ async def test_load(api: Api) -> None:
 
 
 async def test_what_this_engine_does_not_do(api: Api) -> None:
-    """Pull and login say so with a 501; pages of swarm and plugins are not found."""
-    answer = await api.call("POST", "/images/create?fromImage=alpine&tag=latest")
-    assert (answer.status, "cannot pull alpine:latest" in answer.message) == (501, True)
-    assert (await api.call("POST", "/auth", {})).status == 501
+    """Pages of swarm and plugins are not found."""
     assert (await api.call("GET", "/swarm")).message == "page not found"
     assert (await api.call("POST", "/images/create")).status == 400
 

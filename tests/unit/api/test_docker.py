@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sampan.errors import NotFound
 from sampan.spec.container import ContainerConfig
+from tests.fakes.distribution import FakeDistribution
 from tests.fakes.engine import IMAGE, identifier, record, running
 from tests.unit.api.conftest import Api, eventually
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="no docke
 
 class Docker:
     def __init__(self, api: Api, home: Path) -> None:
-        self._api = api
+        self.api = api
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -137,7 +139,19 @@ async def test_import_load_and_rmi(docker: Docker, api: Api) -> None:
     assert (code, out.decode()) == (0, f"Untagged: busybox:latest\nDeleted: {IMAGE.id}\n")
 
 
-async def test_an_image_that_is_missing_cannot_be_pulled(docker: Docker) -> None:
-    """The text says what to do instead."""
+async def test_pull_push_search_and_login(docker: Docker) -> None:
+    """The stock command understands what it is told."""
+    registry = docker.api.engine.services.distribution
+    assert isinstance(registry, FakeDistribution)
+    registry.messages = [{"status": "Pulling from library/alpine", "id": "latest"}]
+    code, out, _ = await docker("pull", "alpine")
+    assert code == 0
+    assert "latest: Pulling from library/alpine\n" in out.decode()
+    registry.failure = NotFound("manifest for alpine:latest not found")
     code, _, err = await docker("pull", "alpine")
-    assert (code, "cannot pull" in err) == (1, True)
+    assert (code, "manifest for alpine:latest not found" in err) == (1, True)
+    registry.failure = None
+    assert (await docker("push", "reg.test/a"))[0] == 0
+    code, out, _ = await docker("search", "busy")
+    assert out.decode().splitlines()[1].split() == ["busybox", "Base", "3", "[OK]"]
+    assert [name for name, _ in registry.calls] == ["pull", "pull", "push", "search"]

@@ -1,0 +1,41 @@
+"""`docker push`: a tag, or all tags of a repository, to its registry."""
+
+from __future__ import annotations
+
+from sampan.distribution.credentials import Credentials
+from sampan.distribution.progress import Progress
+from sampan.engine.registries import reference_of, tell
+from sampan.engine.services import Services
+from sampan.errors import NotFound
+from sampan.spec.platform import Platform
+
+
+async def push_image(
+    services: Services,
+    name: str,
+    *,
+    tag: str = "",
+    platform: Platform | None = None,
+    credentials: Credentials,
+    progress: Progress,
+) -> None:
+    """Without a tag in either place all tags of the repository go. `progress` gets dockerd's messages.
+
+    Raises InvalidParameter, NotFound, SampanError with dockerd's texts."""
+    reference = reference_of(name, tag)
+    all_tags = reference.tag is None
+    if platform is not None and not all_tags:
+        _check_platform(services, reference.familiar(), platform)
+    await services.distribution.push(reference, credentials, progress, all_tags=all_tags)
+    tell(services, "push", reference, None)
+
+
+def _check_platform(services: Services, name: str, wanted: Platform) -> None:
+    """An image is for one platform here; whoever asks for another one must not get this one pushed."""
+    config = services.store.images.resolve(name).config
+    actual = Platform(config.os or "linux", config.architecture, config.variant)
+    if not wanted.runs(actual):
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({actual}) does not match the specified "
+            f"platform ({wanted})"
+        )
