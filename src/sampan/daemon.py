@@ -136,8 +136,10 @@ async def _run(
     from sampan.distribution.distribution import Distribution
     from sampan.engine import instance, listen, reconcile
     from sampan.engine.journal import phase
+    from sampan.engine.network_config import network_config
     from sampan.engine.registries import options_of
     from sampan.monitor.client import Spawner
+    from sampan.network.networks import Networks
     from sampan.spec.version import VERSION
     from sampan.store.store import open_store
 
@@ -148,7 +150,7 @@ async def _run(
         store = open_store(paths.data_root, spawn.spawn)
         await store.start()
     with phase("start networks"):
-        networks = await _start_networks(config)
+        networks = await Networks.start(network_config(config, paths))
     distribution = Distribution(store, options_of(config, os.environ))
     services = _services(config, paths, store, distribution, networks, spawn)
     with phase("reconcile"):
@@ -213,22 +215,6 @@ def _services(
         spawn=spawn.spawn,
         seccomp_default=seccomp_default(config.seccomp_profile),
         clock=clock,
-    )
-
-
-async def _start_networks(config: DaemonConfig) -> Networks:
-    from sampan.network.config import DEFAULT_BRIDGE, NetworkConfig, parse_bip, parse_fixed_cidr
-    from sampan.network.networks import Networks
-
-    return await Networks.start(
-        NetworkConfig(
-            bridge=config.bridge or DEFAULT_BRIDGE,
-            bip=parse_bip(config.bip) if config.bip else None,
-            fixed_cidr=parse_fixed_cidr(config.fixed_cidr) if config.fixed_cidr else None,
-            mtu=config.mtu,
-            ip_forward=config.ip_forward,
-            ip_masq=config.ip_masq,
-        )
     )
 
 

@@ -19,6 +19,11 @@ class Paths(NamedTuple):
         return os.path.join(self.exec_root, "containers")
 
     @property
+    def network_state(self) -> str:
+        """Which interfaces forward because of us: known until the next boot, as the switches are."""
+        return os.path.join(self.exec_root, "network.json")
+
+    @property
     def init(self) -> str:
         """The first process of `--init`; here because /run is often mounted noexec."""
         return os.path.join(self.data_root, "init")

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sampan.linux import atomic
-from sampan.linux.netlink import Address, Link
+from sampan.linux.netlink import Address, Link, Route
 from sampan.network.host import Host, Switches
 
 ON, OFF = "1", "0"
@@ -57,13 +57,23 @@ def forwards_globally(switches: Switches) -> bool:
     return switches.read("net", "ipv4", "ip_forward") == ON
 
 
-def uplinks(links: Iterable[Link], addresses: Sequence[Address], bridge: str) -> list[str]:
-    """Interfaces by which answers may come: those with an IPv4 address, but `lo` and the bridge."""
+def uplinks(
+    links: Iterable[Link], addresses: Sequence[Address], routes: Sequence[Route], bridge: str
+) -> list[str]:
+    """Interfaces by which answers may come: those with an IPv4 address, but `lo` and the bridge.
+
+    Another bridge counts only where a gateway is behind it: else it is somebody's network of
+    containers or machines, and guarding it would cut those off.
+    """
     reachable = {item.index for item in addresses if item.address.version == 4}
+    gateways = {route.index for route in routes if route.gateway is not None}
     return sorted(
         link.name
         for link in links
-        if link.index in reachable and link.index != 1 and link.name != bridge
+        if link.index in reachable
+        and link.index != 1
+        and link.name != bridge
+        and (link.kind != "bridge" or link.index in gateways)
     )
 
 

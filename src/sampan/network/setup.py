@@ -80,7 +80,7 @@ def plan_network(
 
     `earlier`: interfaces that this daemon knows it switched on.
     """
-    links, addresses = host.links.links(), host.links.addresses()
+    links, addresses, routes = host.links.links(), host.links.addresses(), host.links.routes()
     link = next((item for item in links if item.name == config.bridge), None)
     index = link.index if link else 0
     if config.bip is not None:
@@ -93,10 +93,10 @@ def plan_network(
             for item in addresses
             if item.index == index and item.address.version == 4
         ],
-        used=used_networks(host.links.routes(), addresses, except_index=index),
+        used=used_networks(routes, addresses, except_index=index),
     )
     check_fixed_cidr(config.fixed_cidr, plan.gateway.network)
-    uplinks = forwarding.uplinks(links, addresses, config.bridge)
+    uplinks = forwarding.uplinks(links, addresses, routes, config.bridge)
     known = {*earlier, *forwarding.load_switched(config.state_file)}
     switch, guarded = _plan_forwarding(host, config, uplinks, known)
     rules = firewall.NetworkRules(

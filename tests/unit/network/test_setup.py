@@ -144,6 +144,17 @@ def test_what_was_switched_is_remembered(tmp_path: Path) -> None:
     assert forwarding.load_switched(config.state_file) == []
 
 
+def test_another_bridge_is_an_uplink_only_with_a_gateway_behind_it() -> None:
+    """The bridge of another daemon is neither switched on nor guarded; a bridged uplink is."""
+    host = fake_host(**{"net/ipv4/conf/br1/forwarding": "0"})
+    other = links(host)._add("br1", "bridge").index
+    host.links.add_address(other, IPv4Address("10.77.0.1"), 24)
+    assert set_up(host, CONFIG).guarded == ()
+    assert 'iifname { "br1"' not in nft(host).tables["sampan"]
+    host.links.add_route(None, gateway=IPv4Address("10.77.0.254"), index=other)
+    assert set_up(host, CONFIG).guarded == ("br1",)
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1", "7"])
 def test_a_spoilt_state_file(content: str, tmp_path: Path) -> None:
     """Counts as none."""
