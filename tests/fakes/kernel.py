@@ -96,7 +96,7 @@ class RecordingKernel:
         if name in _RETURN_DESCRIPTORS:
             self._next_fd += 1
             return self._next_fd - 1
-        if name == "clone3":
+        if name in ("clone3", "fork"):
             self._next_fd += 1
             return 4242, self._next_fd - 1
         if name in ("fstat", "stat"):

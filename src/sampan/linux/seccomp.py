@@ -39,7 +39,7 @@ KILL_PROCESS = 0x80000000
 KILL_THREAD = 0x00000000
 _ERRNO, _TRACE = 0x00050000, 0x7FF00000
 _EPERM, _ENOSYS = 1, 38
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": KILL_THREAD,
     "SCMP_ACT_KILL_PROCESS": KILL_PROCESS,
@@ -58,7 +58,7 @@ _AUDIT_ARCH = {
     "aarch64": 0xC00000B7,
     "arm": 0x40000028,
 }
-_ARCHITECTURES = {
+ARCHITECTURES = {
     "SCMP_ARCH_X86_64": "x86_64",
     "SCMP_ARCH_X86": "x86",
     "SCMP_ARCH_X32": "x32",
@@ -66,7 +66,7 @@ _ARCHITECTURES = {
     "SCMP_ARCH_ARM": "arm",
 }
 _NARROW = ("x86", "arm")
-_OPERATORS = frozenset(
+OPERATORS = frozenset(
     "SCMP_CMP_" + name for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
 )
 
@@ -136,7 +136,7 @@ def _compile(profile: Mapping[str, Any], native: str) -> Piece:
         if not name.startswith("SCMP_ARCH_"):
             raise ValueError(f"seccomp: unknown architecture: {name}")
         # Others than those of this machine's family can never make a call here.
-        arch = _ARCHITECTURES.get(name)
+        arch = ARCHITECTURES.get(name)
         if arch is not None and arch not in architectures:
             architectures.append(arch)
     program: Piece = [give(KILL_PROCESS)]
@@ -346,9 +346,9 @@ def _default_action(profile: Mapping[str, Any]) -> int:
 
 
 def _action(name: str, number: int | None) -> int:
-    if name not in _ACTIONS:
+    if name not in ACTIONS:
         raise ValueError(f"seccomp: unsupported action: {name}")
-    value = _ACTIONS[name]
+    value = ACTIONS[name]
     if value in (_ERRNO, _TRACE):
         data = _EPERM if number is None else number
         if not 0 <= data <= 0xFFFF:
@@ -369,7 +369,7 @@ def _parse(entry: Mapping[str, Any]) -> list[Rule]:
 def _condition(argument: Mapping[str, Any]) -> Condition:
     index, operator = argument["index"], argument["op"]
     value, datum = argument.get("value") or 0, argument.get("valueTwo") or 0
-    if operator not in _OPERATORS:
+    if operator not in OPERATORS:
         raise ValueError(f"seccomp: unknown operator: {operator}")
     if not 0 <= index <= 5:
         raise ValueError(f"seccomp: there is no argument {index}")

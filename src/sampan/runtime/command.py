@@ -52,6 +52,8 @@ class Command:
     seccomp_flags: int
     terminal: bool
     die_with_parent: bool
+    preserve_fds: int = 0
+    new_keyring: bool = True
 
 
 def parse_capabilities(process: dict[str, Any], held: int) -> CapabilitySets:
@@ -82,6 +84,8 @@ def parse_command(
     seccomp_flags: int = 0,
     terminal: bool = False,
     die_with_parent: bool = True,
+    preserve_fds: int = 0,
+    new_keyring: bool = True,
 ) -> Command:
     """Raises ValueError when the process makes no sense."""
     args = process.get("args") or []
@@ -107,6 +111,8 @@ def parse_command(
         seccomp_flags=seccomp_flags,
         terminal=terminal,
         die_with_parent=die_with_parent,
+        preserve_fds=preserve_fds,
+        new_keyring=new_keyring,
     )
 
 
@@ -181,14 +187,19 @@ def _give_stdio(kernel: Kernel, uid: int) -> None:
                 raise
 
 
-def become(kernel: Kernel, command: Command) -> None:
-    """Limits, ids, capabilities. What is still needed until execve is CAP_SYS_ADMIN, for the filter."""
-    sets = command.capabilities
+def _join_keyring(kernel: Kernel) -> None:
     try:
         kernel.keyctl_join_session()
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EDQUOT):
             raise
+
+
+def become(kernel: Kernel, command: Command) -> None:
+    """Limits, ids, capabilities. What is still needed until execve is CAP_SYS_ADMIN, for the filter."""
+    sets = command.capabilities
+    if command.new_keyring:
+        _join_keyring(kernel)
     _give_stdio(kernel, command.uid)
     apply_limits(kernel, list(command.limits))
     capabilities.drop_bounding(kernel, sets.bounding)
@@ -208,8 +219,8 @@ def become(kernel: Kernel, command: Command) -> None:
 
 
 def launch(kernel: Kernel, command: Command, path: str) -> NoReturn:
-    """Raises OSError when execve fails. Only 0, 1 and 2 survive it."""
-    kernel.close_range(3, _MAX_FD, c.CLOSE_RANGE_CLOEXEC)
+    """Raises OSError when execve fails. Only 0, 1, 2 and what was to be preserved survive it."""
+    kernel.close_range(3 + command.preserve_fds, _MAX_FD, c.CLOSE_RANGE_CLOEXEC)
     kernel.reset_signals()
     if command.seccomp is not None:
         kernel.seccomp_set_filter(command.seccomp, command.seccomp_flags)

@@ -22,6 +22,7 @@ from sampan.runtime.command import Command, parse_command
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.filters import seccomp_filter
+from sampan.runtime.hooks import PARENT_KINDS, Hooks, parse_hooks, run_hooks
 from sampan.runtime.host import write_id_maps, write_oom_score
 from sampan.runtime.init import Init, run_init
 from sampan.runtime.namespaces import Namespaces, open_namespaces, parse_namespaces
@@ -61,6 +62,11 @@ class Created:
             raise failure from None
         self._channel.close()
 
+    def leave(self) -> None:
+        """Let init wait at its gate for whoever starts it; it no longer depends on this process."""
+        sync.tell(self._channel, sync.LEAVE)
+        self._channel.close()
+
     def abort(self) -> None:
         """Kill it and undo everything."""
         self._undo.run()
@@ -76,6 +82,7 @@ class _Plan:
     warnings: list[str]
     cgroup_path: str | None
     hierarchies: Hierarchies
+    hooks: Hooks
 
 
 def create(kernel: Kernel, request: Request) -> Created:
@@ -118,6 +125,9 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         command=made.command,
         stdio=request.stdio,
         user_namespace="user" in made.namespaces.new,
+        gate=request.gate,
+        start_hooks=made.hooks.get("startContainer", ()),
+        state=request.state or {},
     )
     pid, pidfd = _clone(kernel, made.namespaces, context, init)
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
@@ -126,6 +136,8 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     warnings = made.warnings + _set_up_from_outside(
         kernel, request.config, context, init, ours, pid
     )
+    _run_own_hooks(kernel, made.hooks, request.state or {}, ours, pid)
+    sync.tell(ours, sync.LIMITED)
     console = _await_ready(ours)
     if console is not None:
         undo.add("close the terminal", lambda: kernel.close(console))
@@ -152,12 +164,17 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
         seccomp=program,
         seccomp_flags=flags,
         terminal=request.terminal,
-        die_with_parent=request.die_with_parent,
+        die_with_parent=request.die_with_parent and request.gate is None,
+        preserve_fds=request.preserve_fds,
+        new_keyring=request.new_keyring,
     )
     cgroup_path = linux.get("cgroupsPath")
     if cgroup_path and not cgroup_path.startswith("/"):
         cgroup_path = "/" + cgroup_path
     hierarchies = request.hierarchies or detect()
+    hooks = parse_hooks(config)
+    if hooks and request.state is None:
+        raise ValueError("hooks: they need the container's state")
     operations = plan.build(
         config,
         root=request.root,
@@ -165,8 +182,11 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
         cgroup_mode=hierarchies.mode,
         terminal_size=request.console_size or _console_size(process),
         with_terminal=request.terminal,
+        hooks=hooks,
+        state={**request.state, "status": "creating"} if request.state else None,
+        pivot=request.pivot,
     )
-    return _Plan(namespaces, operations, command, warnings, cgroup_path or None, hierarchies)
+    return _Plan(namespaces, operations, command, warnings, cgroup_path or None, hierarchies, hooks)
 
 
 def _console_size(process: dict[str, Any]) -> tuple[int, int] | None:
@@ -223,8 +243,18 @@ def _set_up_from_outside(
                 context.cgroup.add(pid)  # init cannot write the host's files any more
         except (OSError, ValueError) as error:
             raise RuntimeFailure.during("error setting cgroup limits", error, init=False) from None
-    sync.tell(channel, sync.LIMITED)
     return warnings
+
+
+def _run_own_hooks(
+    kernel: Kernel, hooks: Hooks, state: dict[str, Any], channel: Channel, pid: int
+) -> None:
+    """Those that run on the host, when init has done its mounts and not yet entered them."""
+    kinds = [kind for kind in PARENT_KINDS if hooks.get(kind)]
+    if kinds and sync.expect(channel, sync.MOUNTED) is None:
+        raise RuntimeFailure("error during container init: init died", step="wait for the mounts")
+    for kind in kinds:
+        run_hooks(kernel, kind, hooks[kind], {**state, "status": "creating", "pid": pid})
 
 
 def _await_ready(channel: Channel) -> int | None:

@@ -60,6 +60,7 @@ def exec_process(
     console_size: tuple[int, int] | None = None,
     seccomp: bytes | None = None,
     die_with_parent: bool = False,
+    preserve_fds: int = 0,
 ) -> Executed:
     """Returns when execve was done. Raises RuntimeFailure, with everything undone.
 
@@ -69,7 +70,7 @@ def exec_process(
     try:
         fill_standard_descriptors(kernel)
         command, warnings = _make_command(
-            kernel, target, dict(process), terminal, seccomp, die_with_parent
+            kernel, target, dict(process), terminal, seccomp, die_with_parent, preserve_fds
         )
         ours, theirs = Channel.pair()
         undo.add("close our end", ours.close)
@@ -99,6 +100,7 @@ def _make_command(
     terminal: bool,
     seccomp: bytes | None,
     die_with_parent: bool,
+    preserve_fds: int,
 ) -> tuple[Command, list[str]]:
     held = capabilities.held_mask()
     if process.get("rlimits") is None:
@@ -113,6 +115,7 @@ def _make_command(
         seccomp_flags=flags,
         terminal=terminal,
         die_with_parent=die_with_parent,
+        preserve_fds=preserve_fds,
     )
     return command, warnings
 
@@ -175,7 +178,8 @@ def _run_child(kernel: Kernel, child: _Child) -> NoReturn:
 
 def _run(kernel: Kernel, child: _Child) -> None:
     target, command = child.target, child.command
-    keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio])
+    preserved = range(3, 3 + command.preserve_fds)
+    keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio, *preserved])
     if target.cgroup is not None and target.cgroup.hierarchies.mode != "v2":
         target.cgroup.enter()  # with v2 it was born in it
     seal_interpreter()

@@ -8,7 +8,7 @@ from typing import Any
 from sampan.linux import constants as c
 from sampan.linux.seccomp import compile_profile
 
-_FLAGS = {
+FLAGS = {
     "SECCOMP_FILTER_FLAG_LOG": c.SECCOMP_FILTER_FLAG_LOG,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": c.SECCOMP_FILTER_FLAG_SPEC_ALLOW,
     # One thread has the filter, and it is the only one there is.
@@ -23,9 +23,9 @@ def seccomp_filter(config: dict[str, Any], given: bytes | None) -> tuple[bytes |
         return given, 0
     flags = 0
     for name in profile.get("flags") or []:
-        if name not in _FLAGS:
+        if name not in FLAGS:
             raise ValueError(f"seccomp flag {name!r} is not supported")
-        flags |= _FLAGS[name]
+        flags |= FLAGS[name]
     if given is None:
         given = compile_profile(profile, arch=platform.machine())
     return given, flags

@@ -7,9 +7,10 @@ to the parent as a RuntimeFailure.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
@@ -24,6 +25,7 @@ from sampan.runtime.command import (
 )
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure, reason
+from sampan.runtime.hooks import Hook, run_hooks
 from sampan.runtime.lookup import find_command
 from sampan.runtime.spawn import keep_only
 
@@ -39,9 +41,9 @@ class SealInterpreter(Operation):
         seal_interpreter()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Init:
-    """All that init needs. `channel` is its own end."""
+    """All that init needs. `channel` is its own end, later that of who starts it."""
 
     channel: Channel
     context: Context
@@ -49,6 +51,9 @@ class Init:
     command: Command
     stdio: tuple[int, int, int]
     user_namespace: bool
+    gate: socket.socket | None = None
+    start_hooks: tuple[Hook, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_init(kernel: Kernel, init: Init) -> NoReturn:
@@ -81,8 +86,11 @@ def _run(kernel: Kernel, init: Init) -> None:
     become_or_fail(kernel, command)
     path = find_command(kernel, command.args[0], list(command.environment))
     sync.tell(init.channel, sync.READY, (console.master,) if console else ())
-    if sync.expect(init.channel, sync.START) is None:
+    if not _await_start(init):
         return
+    if init.start_hooks:
+        state = {**init.state, "status": "created", "pid": os.getpid()}
+        run_hooks(kernel, "startContainer", init.start_hooks, state)
     try:
         launch(kernel, command, path)
     except OSError as error:
@@ -91,6 +99,22 @@ def _run(kernel: Kernel, init: Init) -> None:
         # As with runc: the container has started, and its command says what became of it.
         text = f"exec {path}: {reason(error.errno or 0)}\n"
         os.write(2, text.encode("utf-8", "replace"))
+
+
+def _await_start(init: Init) -> bool:
+    """False when there is nobody any more who could start it."""
+    if init.gate is None:
+        return sync.expect(init.channel, sync.START) is not None
+    if sync.expect(init.channel, sync.LEAVE) is None:
+        return False
+    init.channel.close()
+    while True:
+        sock, _ = init.gate.accept()
+        init.channel = Channel(sock)
+        # Who only wanted to know whether somebody waits here says nothing.
+        if sync.expect(init.channel, sync.START) is not None:
+            return True
+        init.channel.close()
 
 
 def execute_all(kernel: Kernel, context: Context, operations: Sequence[Operation]) -> None:
@@ -113,6 +137,8 @@ def _needed_descriptors(init: Init) -> list[int]:
     return [
         init.channel.fileno(),
         *init.stdio,
+        *range(3, 3 + init.command.preserve_fds),
+        *([init.gate.fileno()] if init.gate is not None else []),
         *context.prepared.values(),
         *context.namespaces.values(),
         *([context.root_fd] if context.root_fd >= 0 else []),

@@ -1,107 +1,235 @@
-"""The command `sampan-runtime`: `run` makes a container from a bundle and stays until it has ended.
+"""The command `sampan-runtime`, with runc's command line (`tool/arguments.py`).
 
-    sampan-runtime --version
-    sampan-runtime run [-b BUNDLE] [--pid-file FILE] CONTAINER-ID
-
-The exit status is the command's own; 1, with the reason on stderr, when it could not be started.
+The exit status is the command's own for `run` and `exec` in the foreground; 1 when something went wrong, 255
+for `exec`, 3 for a command line that makes no sense.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import re
 import signal
 import sys
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
-from sampan.linux import atomic
-from sampan.linux.kernel import Kernel, LinuxKernel
-from sampan.runtime.console import own_size, relay
-from sampan.runtime.create import Created, create
+from sampan.linux.kernel import LinuxKernel
 from sampan.runtime.failure import RuntimeFailure
-from sampan.runtime.request import Request, wait_exit
+from sampan.runtime.tool import rootless
+from sampan.runtime.tool.arguments import COMMANDS, Options, UsageError, help_text, parse
+from sampan.runtime.tool.journal import Journal
+from sampan.runtime.tool.state import OCI_VERSION, Store, ToolError
 from sampan.spec.version import VERSION
 
-SPEC_VERSION = "1.2.0"
-_ID = re.compile(r"[A-Za-z0-9_+.-]+")
-_FORWARDED = (
-    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
-    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT),
-)
+EXEC_FAILED = 255
+USAGE = 3
+
+
+class Tool:
+    """One call of the command."""
+
+    def __init__(self, store: Store, journal: Journal, options: Options) -> None:
+        self.kernel = LinuxKernel()
+        self.store = store
+        self.journal = journal
+        self.options = options
+
+    @property
+    def container_id(self) -> str:
+        return self.options.words[0]
+
+    def warn(self, warnings: list[str]) -> int:
+        for warning in warnings:
+            self.journal.warn(warning)
+        return 0
+
+    def create(self) -> int:
+        self._make(detached=True)
+        return 0
+
+    def run(self) -> int:
+        from sampan.runtime.tool import life
+        from sampan.runtime.tool.foreground import attend, forward_signals
+
+        detached = self.options.switch("detach")
+        made = self._make(detached=detached)
+        created = made.created
+        if detached:
+            life.start(self.kernel, self.store, self.container_id)
+            return 0
+        try:
+            forward_signals(self.kernel, created.pidfd)
+            created.start()
+            life.run_poststart(self.kernel, self.store, made.record)
+            return attend(self.kernel, os.dup(created.pidfd), created.console)
+        finally:
+            created.abort()
+            if not self.options.switch("keep"):
+                self.warn(life.destroy(self.kernel, self.store, made.record))
+
+    def _make(self, *, detached: bool):  # type: ignore[no-untyped-def]
+        from sampan.runtime.tool.creating import make
+
+        made, warnings = make(self.kernel, self.store, self.options, detached=detached)
+        self.warn(warnings)
+        return made
+
+    def start(self) -> int:
+        from sampan.runtime.tool import life
+
+        life.start(self.kernel, self.store, self.container_id)
+        return 0
+
+    def exec(self) -> int:
+        from sampan.runtime.tool import executing
+        from sampan.runtime.tool.foreground import attend, forward_signals
+
+        executed = executing.execute(self.kernel, self.store, self.options)
+        self.warn(list(executed.warnings))
+        if self.options.switch("detach"):
+            executing.leave_running(executed)
+            return 0
+        forward_signals(self.kernel, executed.pidfd)
+        return attend(self.kernel, executed.pidfd, executed.console)
+
+    def kill(self) -> int:
+        from sampan.runtime.tool import life
+
+        word = self.options.words[1] if len(self.options.words) > 1 else "SIGTERM"
+        number = life.signal_number(word)
+        everybody = self.options.switch("all")
+        life.kill(self.kernel, self.store, self.container_id, number, everybody=everybody)
+        return 0
+
+    def delete(self) -> int:
+        from sampan.runtime.tool import life
+
+        force = self.options.switch("force")
+        return self.warn(life.delete(self.kernel, self.store, self.container_id, force=force))
+
+    def pause(self) -> int:
+        from sampan.runtime.tool import life
+
+        life.pause(self.store, self.container_id)
+        return 0
+
+    def resume(self) -> int:
+        from sampan.runtime.tool import life
+
+        life.resume(self.store, self.container_id)
+        return 0
+
+    def state(self) -> int:
+        from sampan.runtime.tool import showing
+
+        showing.show_state(self.store, self.container_id)
+        return 0
+
+    def list(self) -> int:
+        from sampan.runtime.tool import showing
+
+        form, quiet = self.options.text("format"), self.options.switch("quiet")
+        showing.show_list(self.store, form, quiet=quiet)
+        return 0
+
+    def ps(self) -> int:
+        from sampan.runtime.tool import showing
+
+        form, words = self.options.text("format"), self.options.words
+        showing.show_processes(self.store, words[0], form, words[1:])
+        return 0
+
+    def events(self) -> int:
+        from sampan.runtime.tool import showing
+
+        interval, once = self.options.text("interval"), self.options.switch("stats")
+        showing.show_events(self.store, self.container_id, interval, once=once)
+        return 0
+
+    def update(self) -> int:
+        from sampan.runtime.tool import updating
+
+        return self.warn(updating.update(self.store, self.options))
+
+    def spec(self) -> int:
+        from sampan.runtime.tool import describing
+
+        bundle = self.options.text("bundle", ".")
+        describing.write_example(bundle, rootless=self.options.switch("rootless"))
+        return 0
+
+    def features(self) -> int:
+        from sampan.runtime.tool import describing
+
+        describing.show_features()
+        return 0
+
+
+def version_text() -> str:
+    return f"{VERSION}\nspec: {OCI_VERSION}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        return run(LinuxKernel(), options.bundle, options.id, options.pid_file)
-    except (RuntimeFailure, OSError, ValueError) as error:
-        print(f"sampan-runtime: {error}", file=sys.stderr)
+        top, name, own = parse(words)
+    except UsageError as error:
+        print(f"Incorrect Usage: {error}\n\n{help_text('', version_text())}", file=sys.stderr)
+        return USAGE
+    if top.switch("version"):
+        print(f"sampan-runtime version {version_text()}")
+        return 0
+    if top.switch("help") or own.switch("help") or name in ("", "help", "h"):
+        print(help_text(own.words[0] if name == "help" and own.words else name, version_text()))
+        return 0
+    if name not in COMMANDS:
+        text = "checkpoint and restore are not supported"
+        unknown = f"No help topic for '{name}'"
+        print(text if name in ("checkpoint", "restore") else unknown, file=sys.stderr)
+        return 1 if name in ("checkpoint", "restore") else USAGE
+    return _carry_out(top, name, own)
+
+
+def _carry_out(top: Options, name: str, own: Options) -> int:
+    form = top.text("log-format", "text")
+    try:
+        if form not in ("text", "json"):
+            raise ToolError(f'invalid log-format: "{form}"')
+        journal = Journal(top.text("log"), form, debug=top.switch("debug"))
+    except (ToolError, OSError) as error:
+        print(error, file=sys.stderr)
         return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sampan-runtime", description="An OCI runtime.")
-    version = f"sampan-runtime version {VERSION}\nspec: {SPEC_VERSION}"
-    parser.add_argument("-v", "--version", action="version", version=version)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("run", help="create and run a container")
-    command.add_argument("-b", "--bundle", default=".", help="folder with config.json")
-    command.add_argument("--pid-file", help="file to write the process id to")
-    command.add_argument("id", metavar="CONTAINER-ID")
-    return parser
-
-
-def load_bundle(folder: str, container_id: str) -> dict[str, Any]:
-    """The configuration, with its relative paths made absolute and a cgroup if it names none."""
-    if not _ID.fullmatch(container_id) or container_id in (".", ".."):
-        raise ValueError(f"invalid container id {container_id!r}")
-    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
-        config = json.load(file)
-    if not isinstance(config, dict):
-        raise ValueError("config.json is not an object")
-    base = os.path.abspath(folder)
-    root = config.setdefault("root", {})
-    root["path"] = os.path.join(base, root.get("path") or "rootfs")
-    for mount in config.get("mounts") or []:
-        if mount.get("type") == "bind" or {"bind", "rbind"} & set(mount.get("options") or ()):
-            mount["source"] = os.path.join(base, mount["source"])
-    config.setdefault("linux", {}).setdefault("cgroupsPath", f"/sampan-runtime/{container_id}")
-    return config
-
-
-def run(kernel: Kernel, bundle: str, container_id: str, pid_file: str | None) -> int:
-    config = load_bundle(bundle, container_id)
-    terminal = bool((config.get("process") or {}).get("terminal"))
-    size = own_size() if terminal else None
-    created = create(kernel, Request(config, terminal=terminal, console_size=size))
-    for warning in created.warnings:
-        print(f"sampan-runtime: {warning}", file=sys.stderr)
     try:
-        if pid_file is not None:
-            atomic.write_file(pid_file, str(created.pid).encode(), 0o644)
-        _forward_signals(kernel, created)
-        created.start()
-        if created.console is not None:
-            relay(created.console)
-        return wait_exit(kernel, created.pidfd)
-    finally:
-        created.abort()
+        if top.switch("systemd-cgroup"):
+            raise ToolError("--systemd-cgroup: cgroups by systemd are not supported")
+        mode = top.text("rootless", "auto")
+        if mode not in ("true", "false", "auto"):
+            raise ToolError(f'--rootless: expected true, false or auto, not "{mode}"')
+        root = top.text("root") or rootless.default_root(mode)
+        tool = Tool(Store(root), journal, own)
+        action: Callable[[], int] = getattr(tool, name)
+        return action()
+    except BrokenPipeError:
+        return 1
+    except UsageError as error:
+        journal.error(str(error))
+        return USAGE
+    except (ToolError, RuntimeFailure, OSError, ValueError) as error:
+        prefix = f"sampan-runtime {name} failed: " if name in ("create", "run", "start") else ""
+        journal.error(prefix + (f"exec failed: {error}" if name == "exec" else str(error)))
+        return EXEC_FAILED if name == "exec" else 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
-def _forward_signals(kernel: Kernel, created: Created) -> None:
-    def forward(number: int, _frame: FrameType | None) -> None:
-        try:
-            kernel.pidfd_send_signal(created.pidfd, number)
-        except ProcessLookupError:
-            pass
-
-    for number in _FORWARDED:
-        signal.signal(number, forward)
+def entry() -> None:
+    """Nothing of the interpreter's clean-up is wanted when all is done."""
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        status = status or 1
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

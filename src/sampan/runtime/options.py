@@ -35,6 +35,7 @@ _PROPAGATION = {
     "shared": c.MS_SHARED,
     "unbindable": c.MS_UNBINDABLE,
 }
+_EXTENSIONS = ("tmpcopyup", "idmap", "ridmap")
 _FILE_SYSTEM_FLAGS = frozenset(["sync", "dirsync", "lazytime", "mand"])
 _IGNORED = frozenset(
     [
@@ -94,6 +95,14 @@ def parse_options(words: Iterable[str]) -> MountOptions:
             data.append(word)
     return MountOptions(
         *own, *recursive, propagation, propagation_recursive, bind, rbind, tuple(data)
+    )
+
+
+def mount_words() -> list[str]:
+    """All that `parse_options` knows, for `features`."""
+    plain = [*_ATTRIBUTES, *_PROPAGATION]
+    return sorted(
+        [*plain, *(f"r{word}" for word in plain), "bind", "rbind", *_IGNORED, *_EXTENSIONS]
     )
 
 

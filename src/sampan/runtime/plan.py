@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from sampan.linux.kernel import Kernel
 from sampan.runtime import cgroups, devices, masks, mounts, namespaces, rootfs, settings, terminal
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure, reason
+from sampan.runtime.hooks import PARENT_KINDS, Hooks, RunHooks, TellMounted
 from sampan.runtime.init import SealInterpreter
 from sampan.runtime.namespaces import Namespaces
 from sampan.runtime.options import MountOptions, parse_options, parse_propagation
@@ -58,12 +59,16 @@ def build(
     cgroup_mode: str,
     terminal_size: tuple[int, int] | None = None,
     with_terminal: bool = False,
+    hooks: Hooks | None = None,
+    state: Mapping[str, Any] | None = None,
+    pivot: bool = True,
 ) -> list[Operation]:
     """`cgroup_mode` is "v1", "hybrid" or "v2".
 
     Raises ValueError when the configuration makes no sense, or asks for what would be left out.
     """
     _refuse_unsupported(config)
+    hooks = hooks or {}
     unified = cgroup_mode == "v2"
     root_propagation = _root_propagation(config)
     base = 0 if root_propagation == c.MS_SHARED else root_propagation or c.MS_SLAVE
@@ -75,11 +80,13 @@ def build(
         *_plan_mounts(config, base),
         *(_plan_devices(config) if not bare_dev else []),
         *([terminal.MakeConsole(terminal_size)] if with_terminal else []),
+        *([TellMounted()] if any(hooks.get(kind) for kind in PARENT_KINDS) else []),
         *_plan_cgroup(config, own, unified=unified),
         MakeWorkingDirectory((config.get("process") or {}).get("cwd") or "/"),
         *_plan_covers(config),
+        *_plan_hooks(hooks, state or {}),
         SealInterpreter(),
-        rootfs.PivotRoot(),
+        rootfs.PivotRoot() if pivot else rootfs.ChrootOnly(),
         *([rootfs.RootPropagation(root_propagation)] if root_propagation else []),
     ]
 
@@ -87,8 +94,6 @@ def build(
 def _refuse_unsupported(config: dict[str, Any]) -> None:
     """Better no container than one with less confinement, or less done, than was asked for."""
     process, linux = config.get("process") or {}, config.get("linux") or {}
-    if any((config.get("hooks") or {}).values()):
-        raise ValueError("hooks are not supported")
     for place, names in (
         (process, ("selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")),
         (linux, ("mountLabel", "intelRdt", "personality", "timeOffsets", "memoryPolicy")),
@@ -129,6 +134,11 @@ def _plan_cgroup(config: dict[str, Any], own: Namespaces, *, unified: bool) -> l
             options = parse_options(entry.get("options") or ())
             plan.append(make(_destination(entry), options))
     return plan
+
+
+def _plan_hooks(hooks: Hooks, state: Mapping[str, Any]) -> list[Operation]:
+    own = hooks.get("createContainer")
+    return [RunHooks("createContainer", own, state)] if own else []
 
 
 def _plan_settings(config: dict[str, Any]) -> list[Operation]:

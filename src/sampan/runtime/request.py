@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,11 @@ class Request:
     seccomp: bytes | None = None  # compiled; else from the config
     die_with_parent: bool = True  # SIGKILL for init when the calling process ends
     hierarchies: Hierarchies | None = None  # `cgroup.detect()`, when the caller has it at hand
+    state: dict[str, Any] | None = None  # OCI state without pid and status, for hooks
+    gate: socket.socket | None = None  # listening: there init waits after `Created.leave()`
+    preserve_fds: int = 0  # so many descriptors from 3 on stay open
+    new_keyring: bool = True
+    pivot: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,22 @@ class PivotRoot(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ChrootOnly(Operation):
+    """Where the root of this mount namespace is a ramdisk, which cannot be pivoted away (`--no-pivot`).
+
+    The root lies over the old one already; what is below it stays mounted, out of reach by path.
+    """
+
+    def describe(self) -> str:
+        return "error changing the root"
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        kernel.fchdir(context.root_fd)
+        kernel.chroot(".")
+        kernel.chdir("/")
+
+
+@dataclass(frozen=True, slots=True)
 class RootPropagation(Operation):
     propagation: int
 

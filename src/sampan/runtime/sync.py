@@ -4,12 +4,16 @@
       │ ── clone3 ──────────────────────────────▶ │
       │ ── mapped ──────────────────────────────▶ │  only with a user namespace: its ids are in force
       │    makes and limits the cgroup            │  makes its root, mounts, devices
+      │ ◀───────────────────────────── mounted ── │  only where hooks of the parent wait for it
       │ ── limited ─────────────────────────────▶ │
       │                                           │  enters the cgroup, pivots, takes its identity,
       │                                           │  finds the command
       │ ◀─────────────── ready [+ terminal] ────  │  or failed
       │ ── start ───────────────────────────────▶ │
       │ ◀─────────────── EOF (execve) ──────────  │  or failed
+
+A container that outlives its creator gets `leave` instead of `start`: from then on init waits at its gate, the
+listening socket of `Request.gate`, and says the rest to the first that says `start` there.
 
 An exec'd process is the same with only `start`, and `ready` only where it has a terminal.
 """
@@ -23,9 +27,11 @@ from sampan.linux.channel import Channel, Message
 from sampan.runtime.failure import RuntimeFailure
 
 MAPPED = "mapped"
+MOUNTED = "mounted"
 LIMITED = "limited"
 READY = "ready"
 START = "start"
+LEAVE = "leave"
 FAILED = "failed"
 
 

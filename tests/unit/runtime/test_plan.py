@@ -181,7 +181,6 @@ def test_nonsense_is_refused(change: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"hooks": {"prestart": [{"path": "/x"}]}}, "hooks"),
         ({"process": {"apparmorProfile": "docker-default"}}, "apparmorProfile"),
         ({"process": {"selinuxLabel": "x"}}, "selinuxLabel"),
         ({"linux": {"namespaces": [{"type": "mount"}], "mountLabel": "x"}}, "mountLabel"),

@@ -7,6 +7,7 @@ Out of scope: systemd's slices by D-Bus, threaded cgroups.
 
 from __future__ import annotations
 
+import os
 import signal
 
 from sampan.linux.cgroup.aside import step_aside
@@ -127,6 +128,14 @@ class Cgroup:
         Nothing to remove is no error. Retries for 2 s while processes are going away, then EBUSY.
         """
         self._group.remove()
+
+    def remove_unless_used(self) -> None:
+        """Remove its folders as far as they are empty: of parents that several containers share."""
+        for folder in self._group.folders():
+            try:
+                os.rmdir(folder)
+            except OSError:
+                pass  # somebody else's container is in it, or it is gone
 
     def oom_events_fd(self) -> int | None:
         """A descriptor that turns readable when there may have been an OOM kill.

@@ -170,6 +170,9 @@ class GroupV1:
     def remove(self) -> None:
         remove_folders(list(self._folders.values()), self._parents)
 
+    def folders(self) -> list[str]:
+        return list(self._folders.values())
+
     def exists(self) -> bool:
         return os.path.isdir(self._process_folder())
 

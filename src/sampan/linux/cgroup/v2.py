@@ -124,6 +124,9 @@ class GroupV2:
     def remove(self) -> None:
         remove_folders([self._folder], self._parents)
 
+    def folders(self) -> list[str]:
+        return [self._folder]
+
     def exists(self) -> bool:
         return os.path.isdir(self._folder)
 
