@@ -103,7 +103,7 @@ def sampan(arguments: list[str], directory: Path, version: str = "1.50") -> Outc
 
 def as_ours(outcome: Outcome) -> Outcome:
     """docker's words with our name in them."""
-    err = re.sub(r"\b[Dd]ocker\b", "sampan", outcome.err).replace("SRun", "Run")
+    err = re.sub(r"(?<!docs\.)\b[Dd]ocker\b", "sampan", outcome.err).replace("SRun", "Run")
     return outcome._replace(err=err)
 
 

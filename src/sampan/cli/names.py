@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sampan.cli import output
 from sampan.cli.client import segment
 from sampan.cli.failure import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sampan.cli.flags import Values
     from sampan.spec.reference import Reference
 
 _HEX = frozenset("0123456789abcdef")
@@ -21,13 +23,13 @@ def image_path(name: str, rest: str = "") -> str:
     return f"/images/{_segment('image', name)}{rest}"
 
 
-def parse_reference(text: str) -> Reference:
+def parse_reference(text: str, *, default_tag: str | None = "latest") -> Reference:
     """A name with its tag (`latest` when there is neither tag nor digest). Raises Failure with docker's text."""
     from sampan.errors import InvalidParameter
     from sampan.spec.reference import parse
 
     try:
-        return parse(text)
+        return parse(text, default_tag=default_tag)
     except InvalidParameter as error:
         message = str(error)
         if message.endswith("repository name must be lowercase"):
@@ -35,6 +37,23 @@ def parse_reference(text: str) -> Reference:
                 f"invalid reference format: repository name ({_repository(text)}) must be lowercase"
             )
         raise Failure(message) from None
+
+
+def parse_name(text: str, values: Values) -> Reference:
+    """What `pull` and `push` are about: `--all-tags` wants a bare name, and without it one gets a tag, which is said.
+
+    Raises Failure with docker's text."""
+    reference = parse_reference(text, default_tag=None)
+    bare = reference.tag is None and reference.digest is None
+    if values["all-tags"]:
+        if not bare:
+            raise Failure("tag can't be used with --all-tags/-a")
+        return reference
+    if not bare:
+        return reference
+    if not values["quiet"]:
+        output.out("Using default tag: latest\n")
+    return reference.with_tag("latest")
 
 
 def parse_image(text: str) -> Reference | None:

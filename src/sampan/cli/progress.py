@@ -52,6 +52,8 @@ class Screen:
         error = message.get("errorDetail") or message.get("error")
         if error:
             raise Failure(error.get("message", "") if isinstance(error, dict) else str(error))
+        if message.get("aux") is not None:
+            return  # for programs
         identity, up = message.get("id") or "", 0
         if identity and (message.get("progressDetail") or message.get("progress")):
             if identity not in self._lines:

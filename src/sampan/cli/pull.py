@@ -1,46 +1,33 @@
-"""Pulling the image that `run` or `create` misses."""
+"""Pulling an image: for `pull`, and for `run` and `create` when they miss it."""
 
 from __future__ import annotations
 
-from sampan.cli import jsontext, output
+from sampan.cli import credentials
 from sampan.cli.names import parse_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.cli.command import App
-    from sampan.cli.config import Config
-
-_HUB = "https://index.docker.io/v1/"
+    from sampan.spec.reference import Reference
 
 
-def pull(app: App, image: str, platform: str, *, show: bool) -> None:
-    """Raises Failure with what the daemon says when it does not work."""
+def pull(app: App, image: str, platform: str, *, descriptor: int | None) -> None:
+    """Progress goes to `descriptor`. Raises Failure with what the daemon says when it does not work."""
+    reference = parse_reference(image)
+    request_pull(app, reference, platform, descriptor=descriptor)
+
+
+def request_pull(
+    app: App, reference: Reference, platform: str, *, descriptor: int | None, all_tags: bool = False
+) -> None:
+    """As `pull`."""
     from sampan.cli.progress import show_messages
 
-    reference = parse_reference(image)
     query = {
         "fromImage": reference.name,
-        "tag": str(reference.digest or reference.tag),
+        "tag": None if all_tags else str(reference.digest or reference.tag),
         "platform": platform or None,
     }
-    headers = {"X-Registry-Auth": _credentials(app.config, reference.domain)}
+    headers = {"X-Registry-Auth": credentials.header(app.config, reference.domain)}
     response = app.client.stream("POST", "/images/create", query, headers=headers)
-    show_messages(response, output.STDERR if show else None)
-
-
-def _credentials(config: Config, domain: str) -> str:
-    """base64url of the API's AuthConfig, from the configuration's `auths`."""
-    from binascii import a2b_base64, b2a_base64
-
-    key = _HUB if domain == "docker.io" else domain
-    entry = config.auth(key)
-    answer: dict[str, str] = {}
-    if encoded := entry.get("auth"):
-        user, _, password = a2b_base64(encoded).decode("utf-8", "replace").partition(":")
-        answer = {"username": user, "password": password.rstrip("\0")}
-    if token := entry.get("identitytoken"):
-        answer["identitytoken"] = token
-    if answer:
-        answer["serveraddress"] = key
-    text = b2a_base64(jsontext.dumps(answer).encode(), newline=False).decode()
-    return text.replace("+", "-").replace("/", "_")
+    show_messages(response, descriptor)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sampan.cli.config import Config, default_directory
+from sampan.cli.failure import Failure
 from tests import cli_cases
 
 
@@ -37,9 +38,41 @@ def test_proxies_of_the_host_come_before_the_default(tmp_path: Path) -> None:
     }
 
 
-def test_credentials(tmp_path: Path) -> None:
-    config = written(tmp_path, {"auths": {"host": {"auth": "dTpw"}, "odd": 3}})
-    assert [config.auth(name) for name in ("host", "odd", "none")] == [{"auth": "dTpw"}, {}, {}]
+def test_auths_are_written(tmp_path: Path) -> None:
+    """As docker writes them: tabs, sorted, everything else kept; the mode stays, a link is followed."""
+    real = tmp_path / "real.json"
+    real.write_text('{"psFormat": "x", "auths": {"z": {"auth": "eg=="}}}')
+    real.chmod(0o640)
+    (tmp_path / "config.json").symlink_to(real)
+    config = Config(str(tmp_path))
+    assert config.set_auth("a", {"auth": "YTpi"})
+    assert not config.set_auth("a", {"auth": "YTpi"})  # nothing new
+    assert real.read_text() == (
+        '{\n\t"psFormat": "x",\n\t"auths": {\n\t\t"a": {\n\t\t\t"auth": "YTpi"\n\t\t},\n'
+        '\t\t"z": {\n\t\t\t"auth": "eg=="\n\t\t}\n\t}\n}'
+    )
+    assert real.stat().st_mode & 0o777 == 0o640
+    config.remove_auth("a")
+    config.remove_auth("nobody")
+    assert Config(str(tmp_path)).auths() == {"z": {"auth": "eg=="}}
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "real.json"}
+
+
+def test_a_new_file_is_the_users_alone(tmp_path: Path) -> None:
+    config = Config(str(tmp_path / "new"))
+    config.set_auth("a", {})
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new" / "config.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_broken_file_is_not_overwritten(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text('{"psFormat":')
+    with pytest.raises(Failure, match="error saving credentials"):
+        Config(str(tmp_path)).set_auth("a", {})
+    assert (tmp_path / "config.json").read_text() == '{"psFormat":'
+    assert "WARNING" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "5", ""])

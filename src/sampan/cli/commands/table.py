@@ -128,6 +128,14 @@ COMMANDS = {
             aliases=_image("load"),
         ),
         _command(
+            "login",
+            "[OPTIONS] [SERVER]",
+            "Log in to a registry, Docker Hub if none is named",
+            most=1,
+            common=True,
+        ),
+        _command("logout", "[SERVER]", "Log out from a registry", most=1, common=True),
+        _command(
             "logs",
             "[OPTIONS] CONTAINER",
             "Show what a container has written",
@@ -149,6 +157,24 @@ COMMANDS = {
             least=1,
             most=2,
             aliases=_both("port"),
+        ),
+        _command(
+            "pull",
+            "[OPTIONS] NAME[:TAG|@DIGEST]",
+            "Get an image from a registry",
+            least=1,
+            most=1,
+            common=True,
+            aliases=_image("pull"),
+        ),
+        _command(
+            "push",
+            "[OPTIONS] NAME[:TAG]",
+            "Send an image to its registry",
+            least=1,
+            most=1,
+            common=True,
+            aliases=_image("push"),
         ),
         _command(
             "rename",
@@ -178,6 +204,14 @@ COMMANDS = {
             "Remove names of images, and images without a name left",
             least=1,
             aliases=_RMI,
+        ),
+        _command(
+            "search",
+            "[OPTIONS] TERM",
+            "Find images on Docker Hub",
+            least=1,
+            most=1,
+            common=True,
         ),
         _command(
             "start", _MANY, "Start containers that do not run", least=1, aliases=_both("start")
@@ -254,7 +288,7 @@ GROUPS = {
     "image": Group(
         "image",
         "Commands about images",
-        {name: COMMANDS[name] for name in ("import", "load", "tag")}
+        {name: COMMANDS[name] for name in ("import", "load", "pull", "push", "tag")}
         | {
             "inspect": _command(
                 "inspect",

@@ -75,7 +75,7 @@ def _platform(text: str) -> str:
 def _pull(app: App, values: Values, image: str, platform: str) -> None:
     from sampan.cli.pull import pull
 
-    pull(app, image, platform, show=not values["quiet"])
+    pull(app, image, platform, descriptor=None if values["quiet"] else output.STDERR)
 
 
 def _adapt(app: App, values: Values, body: dict[str, Any]) -> None:
