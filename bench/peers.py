@@ -58,13 +58,21 @@ def peers() -> Iterator[list[Peer]]:
     """All peers, started, with the image `busybox` in each."""
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
+        # What is in /run of an installed engine: a file system in memory, for every peer.
+        run = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench", dir="/dev/shm")))
         binaries = installed_wheel()
         found = []
 
         def engine(kind: str) -> Engine:
             host = Host()
             stack.callback(host.close)
-            made = Engine(kind, root / kind, host, python=str(binaries / "python"))
+            made = Engine(
+                kind,
+                root / kind,
+                host,
+                python=str(binaries / "python"),
+                exec_root=run / kind,
+            )
             stack.callback(made.dispose)
             made.start()
             Driver(made, "docker").load_image(busybox_tar(), "busybox:latest", 'CMD ["sh"]')
@@ -82,16 +90,16 @@ def peers() -> Iterator[list[Peer]]:
                 Peer("docker → dockerd", [docker, "-H", f"unix://{theirs.socket}"], theirs)
             )
         if shutil.which("podman") and shutil.which("runc"):
-            found.append(_podman(stack, root))
+            found.append(_podman(stack, root, run))
         yield found
 
 
-def _podman(stack: contextlib.ExitStack, root: Path) -> Peer:
+def _podman(stack: contextlib.ExitStack, root: Path, run: Path) -> Peer:
     host = Host()
     stack.callback(host.close)
     folder = root / "podman"
     folder.mkdir()
-    argv = [*host.enter(), "podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
+    argv = [*host.enter(), "podman", "--root", f"{folder}/root", "--runroot", f"{run}/podman"]
     # Its default runtime refuses hybrid cgroups, and its default limits cannot be set without CAP_SYS_RESOURCE.
     argv += ["--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", "runc"]
     stack.callback(

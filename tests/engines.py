@@ -108,6 +108,11 @@ class Engine:
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     python: str = sys.executable
+    exec_root: Path = Path()  # by default a folder of the root
+
+    def __post_init__(self) -> None:
+        if self.exec_root == Path():
+            self.exec_root = self.root / "exec"
 
     @property
     def socket(self) -> Path:
@@ -116,10 +121,6 @@ class Engine:
     @property
     def data_root(self) -> Path:
         return self.root / "data"
-
-    @property
-    def exec_root(self) -> Path:
-        return self.root / "exec"
 
     @property
     def log(self) -> str:
@@ -214,9 +215,11 @@ class Engine:
             self.stop()
         # A reference engine leaves mounts of its own under its roots.
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for mount in reversed([m for m in mounts if m.startswith(f"{self.root}/")]):
+        ours = (f"{self.root}/", f"{self.exec_root}/")
+        for mount in reversed([mount for mount in mounts if mount.startswith(ours)]):
             subprocess.run(["umount", "-l", mount], check=False)
         shutil.rmtree(self.root, ignore_errors=True)
+        shutil.rmtree(self.exec_root, ignore_errors=True)
 
 
 @dataclass

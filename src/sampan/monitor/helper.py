@@ -210,7 +210,7 @@ class Runtime:
             lambda channel: self._execute(channel, plan, init, record),
         )
         message, received = helper.answer()
-        helper.end()
+        helper.release()
         by_name = dict(zip(message["fds"], received, strict=True))
         return Process(int(message["pid"]), by_name["pidfd"], by_name.get("console"))
 
