@@ -121,6 +121,10 @@ class FakeWaiter:
         self.exit: asyncio.Future[WaitResult] = asyncio.get_running_loop().create_future()
         engine.waiters.append(self)
 
+    async def outlive_daemon(self, client: ClientStream, *, chunked: bool) -> None:
+        assert chunked
+        client.close()
+
     async def result(self) -> WaitResult:
         return await self.exit
 

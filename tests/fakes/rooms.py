@@ -29,7 +29,7 @@ from sampan.engine.times import to_text
 from sampan.linux.cgroup import Hierarchies, Hierarchy
 from sampan.linux.kernel import LinuxKernel
 from sampan.monitor.client import MonitorLost
-from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions
+from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
 from sampan.network.endpoint import Endpoint
 from sampan.spec.container import ContainerConfig, HostConfig, NetworkingConfig
 from sampan.spec.image import ImageConfig
@@ -115,6 +115,9 @@ class FakeMonitor:
         if self.monitors.on_start is not None:
             self.monitors.on_start(self)
         return {"started_at": to_text(now)}
+
+    async def wait(self, options: WaitOptions, client_fd: int) -> None:
+        self._note("wait", options)
 
     async def attach(self, options: AttachOptions, client_fd: int) -> None:
         self._note("attach", options)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from sampan.api import decode, encode, versions
-from sampan.api.hijack import connection_of, hijack
+from sampan.api.hijack import connection_of, duplicate, hijack
 from sampan.api.query import Query
 from sampan.engine.services import Services
 from sampan.engine.streams import ClientStream
@@ -123,6 +123,16 @@ class Call:
             client.close()
             raise
         return web.Response()  # never sent: the connection is not aiohttp's any more
+
+    @property
+    def chunked(self) -> bool:
+        """Whether what `stream` gives is sent in chunks; else it ends with the connection (HTTP/1.0)."""
+        return self.http.version >= HttpVersion11
+
+    def duplicate(self) -> ClientStream | None:
+        """The connection once more, to be answered by somebody else should we die; None where that cannot be."""
+        fd = duplicate(self.http)
+        return None if fd is None else ClientStream(fd)
 
     @contextmanager
     def cancelled_when_gone(self) -> Iterator[None]:

@@ -195,6 +195,9 @@ async def wait_container(call: Call) -> web.StreamResponse:
         with call.cancelled_when_gone():
             if early:
                 response = await call.stream("application/json")
+                client = call.duplicate()
+                if client is not None:
+                    await waiter.outlive_daemon(client, chunked=call.chunked)
             result = await waiter.result()
     finally:
         waiter.close()

@@ -339,6 +339,14 @@ def is_upgrade(request: web.BaseRequest) -> bool:
     return "Upgrade" in request.headers
 
 
+def duplicate(request: web.BaseRequest) -> int | None:
+    """A second descriptor of the connection, the caller's, which may outlive us. None: there is none."""
+    transport = request.transport
+    if transport is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    return os.dup(transport.get_extra_info("socket").fileno())
+
+
 async def hijack(
     request: web.BaseRequest, *, content_type: str, headers: dict[str, str]
 ) -> ClientStream:

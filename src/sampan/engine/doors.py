@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions
+from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
 from sampan.network.endpoint import Endpoint
 
 Message = dict[str, Any]
@@ -34,6 +34,10 @@ class Monitor(Protocol):
 
     async def attach(self, options: AttachOptions, client_fd: int) -> None:
         """`client_fd` stays the caller's."""
+        ...
+
+    async def wait(self, options: WaitOptions, client_fd: int) -> None:
+        """As `attach`, for a client of `wait` whom the daemon answers if it can."""
         ...
 
     async def exec(self, options: ExecOptions, client_fd: int | None) -> Message:

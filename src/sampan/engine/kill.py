@@ -43,7 +43,7 @@ async def kill_and_wait(
     services: Services, actor: Actor, details: Mapping[str, str] | None = None
 ) -> None:
     """Raises Conflict when it does not run, SampanError when it does not die."""
-    waiter = Waiter(actor.exits)
+    waiter = Waiter(actor)
     try:
         await send(services, actor, int(signals_.SIGKILL), details)
         await wait_for(waiter, DEADLINE, actor)

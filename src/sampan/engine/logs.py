@@ -54,7 +54,7 @@ async def read_logs(services: Services, ref: str, options: LogOptions) -> LogStr
     ended = None
     if options.follow and record.state.alive:
         # Registered before anything is read: whatever is written before the exit is read after it.
-        ended = Waiter(actor.exits)
+        ended = Waiter(actor)
     return LogStream(not record.tty, _chunks(record, options, ended))
 
 

@@ -57,7 +57,7 @@ async def stop(
 
 
 async def _stop(services: Services, actor: Actor, number: int, grace: float) -> None:
-    waiter = Waiter(actor.exits)
+    waiter = Waiter(actor)
     details: dict[str, str] = {}
     try:
         if number != signals_.SIGKILL:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from sampan.errors import ProtocolError, SampanError, Unavailable
 from sampan.linux.channel import Channel, Message
 from sampan.monitor.connections import socket_path
-from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions
+from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
 from sampan.monitor.records import read_exit_record, read_monitor_record
 from sampan.monitor.spawner import SpawnerProcess, new_spawner
 from sampan.runtime.failure import RuntimeFailure
@@ -354,6 +354,10 @@ class Monitor:
         if exec_id:
             message["exec_id"] = exec_id
         self._send(message, [client_fd])
+
+    async def wait(self, options: WaitOptions, client_fd: int) -> None:
+        """Have a client answered who waits for the end, should we not live to do it. There is no answer."""
+        self._send({"type": "wait", **options.to_message()}, [client_fd])
 
     async def exec(self, options: ExecOptions, client_fd: int | None = None) -> Message:
         """{pid}: the process runs. Raises RuntimeFailure; the client is untouched then."""

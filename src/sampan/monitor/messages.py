@@ -6,6 +6,7 @@
     attach {stdin, stdout, stderr, multiplexed,
             detach_keys, prefetched, stall_timeout,
             exec_id?} + [client]                         detached {exec_id?}
+    wait {removal, chunked} + [client]
     start {}                                             started {started_at} | failed {…}
                                                          oom {}
     exec {exec_id, process, terminal, open_stdin,
@@ -45,6 +46,7 @@ Size = tuple[int, int]
 
 _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "attach": {},
+    "wait": {"removal": bool, "chunked": bool},
     "start": {},
     "exec": {"exec_id": str, "process": dict},
     "kill": {"request": int, "signal": int},
@@ -135,6 +137,21 @@ class AttachOptions:
             prefetched=prefetched,
             stall_timeout=float(timeout) if isinstance(timeout, int | float) else 0,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOptions:
+    """`removal`: the client wants to know of the removal, not of the exit. `chunked`: its answer is sent in chunks."""
+
+    removal: bool
+    chunked: bool
+
+    def to_message(self) -> Message:
+        return {"removal": self.removal, "chunked": self.chunked}
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any]) -> WaitOptions:
+        return cls(removal=message["removal"], chunked=message["chunked"])
 
 
 @dataclass(frozen=True, slots=True)

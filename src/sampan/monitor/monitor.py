@@ -24,10 +24,18 @@ from sampan.monitor.crash import describe_crash
 from sampan.monitor.execs import Execs
 from sampan.monitor.log import Log
 from sampan.monitor.loop import IN, Loop
-from sampan.monitor.messages import VERSION, Arguments, AttachOptions, ExecOptions, kind_of
+from sampan.monitor.messages import (
+    VERSION,
+    Arguments,
+    AttachOptions,
+    ExecOptions,
+    WaitOptions,
+    kind_of,
+)
 from sampan.monitor.records import ExitRecord, MonitorRecord
 from sampan.monitor.runtime import Cgroup, Container, Plan, Process, Runtime
 from sampan.monitor.stdio import Stdio
+from sampan.monitor.waits import Waits
 from sampan.runtime.failure import RuntimeFailure
 from sampan.wire.jsonlog import format_time
 
@@ -53,6 +61,7 @@ class Monitor:
         self._stdio: Stdio | None = None
         self._server: Server | None = None
         self._deleted = False
+        self._waits = Waits(self.loop)
         self._directory = os.open(arguments.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._children = Children(self.loop, self._on_child)
         self._execs = Execs(
@@ -60,6 +69,7 @@ class Monitor:
         )
         self._handlers: dict[str, Handler] = {
             "attach": self._attach,
+            "wait": self._wait,
             "start": lambda connection, _message, _fds: self._start(connection),
             "exec": self._exec,
             "kill": self._answering(self._kill),
@@ -189,6 +199,7 @@ class Monitor:
 
     def _on_closed(self, connection: Connection) -> None:
         self._connections.remove(connection)
+        self._waits.lost(connection, last=not self._connections)
         if not self._connections and self.phase == "created":
             self._abort()  # who was to start it is gone
 
@@ -242,6 +253,11 @@ class Monitor:
         exec_id = message.get("exec_id")
         stdio = self._execs.get(exec_id).stdio if exec_id else self._stdio
         stdio.attach(fds.pop(), AttachOptions.from_message(message))
+
+    def _wait(self, connection: Connection, message: Message, fds: list[int]) -> None:
+        if len(fds) != 1:
+            raise ProtocolError(f"wait: expected one client, got {len(fds)}")
+        self._waits.add(connection, fds.pop(), WaitOptions.from_message(message))
 
     def _exec(self, connection: Connection, message: Message, fds: list[int]) -> None:
         options = ExecOptions.from_message(message)
@@ -348,6 +364,7 @@ class Monitor:
         except OSError as error:
             self._on_error(error)  # whoever is connected is told all the same
         self._announce(self._exit_message())
+        self._waits.exited(self._exit.exit_code, alone=not self._connections)
         self._stdio.finish()
 
     def _exit_message(self) -> Message:
@@ -375,6 +392,7 @@ class Monitor:
     def _end(self) -> None:
         """Connections are closed; clients that still take the end of their output are waited for."""
         self._deleted = True
+        self._waits.close()
         for connection in list(self._connections):
             connection.close()
         self._check_end()

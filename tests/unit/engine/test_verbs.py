@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 
 from sampan.engine import kill, pause, remove, rename, resize, restart, start, stop, wait
 from sampan.engine.records import ContainerRecord, State, decode
+from sampan.engine.streams import ClientStream
 from sampan.errors import Conflict, InvalidParameter, NotFound, NotModified, SampanError
 from sampan.monitor.client import RequestFailed
+from sampan.monitor.messages import WaitOptions
 from tests.fakes.rooms import FakeMonitor, Rooms
 
 STATUS = """Name:\tsleep
@@ -456,3 +459,40 @@ async def test_wait_that_is_given_up(rooms: Rooms) -> None:
     assert actor.exits == set()
     with pytest.raises(InvalidParameter):
         wait.wait_container(rooms.services, "web", condition="zzz")
+
+
+# -- a wait that outlives the daemon ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("condition", ["next-exit", "removed"])
+async def test_a_wait_is_handed_to_the_monitor(rooms: Rooms, condition: str, running: bool) -> None:
+    """At once when there is one, else with the start; once, and the descriptor goes with it."""
+    await rooms.create("web")
+    if running:
+        await start.start_container(rooms.services, "web")
+    waiter = wait.wait_container(rooms.services, "web", condition=condition)
+    ours, theirs = socket.socketpair()
+    with ours:
+        await waiter.outlive_daemon(ClientStream(theirs.detach()), chunked=True)
+        if not running:
+            assert not rooms.services.containers.actor("web").pending[0].abandoned()
+            await start.start_container(rooms.services, "web")
+        wanted = WaitOptions(removal=condition == "removed", chunked=True)
+        assert rooms.monitors.last.calls.count(("wait", wanted)) == 1
+        ours.settimeout(5)
+        assert ours.recv(1) == b""  # the fake keeps no duplicate
+    waiter.close()
+
+
+async def test_a_wait_that_is_given_up_is_not_kept(rooms: Rooms) -> None:
+    """The connection of a client that went away is closed, before any start."""
+    await rooms.create("web")
+    waiter = wait.wait_container(rooms.services, "web", condition="next-exit")
+    ours, theirs = socket.socketpair()
+    with ours:
+        await waiter.outlive_daemon(ClientStream(theirs.detach()), chunked=True)
+        waiter.close()
+        ours.settimeout(5)
+        assert ours.recv(1) == b""
+    assert not rooms.services.containers.actor("web").pending
