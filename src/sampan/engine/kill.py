@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from sampan.engine import signals, transitions
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
+from sampan.engine.doors import Monitor
 from sampan.engine.records import State
 from sampan.engine.services import Services
 from sampan.engine.wait import Waiter
@@ -83,10 +84,19 @@ async def send(
         said = {**attributes_of(actor.record), "signal": str(number), **(details or {})}
         services.events.emit("container", "kill", actor.record.id, said)
         if actor.record.state is State.PAUSED and _ends(actor, number):
-            await monitor.resume()
+            await _thaw(monitor)
             actor.save(transitions.unpaused(actor.record), durable=False)
 
     await actor.do(job)
+
+
+async def _thaw(monitor: Monitor) -> None:
+    """So that it takes the signal; with cgroup v2 SIGKILL reaches the frozen as well, and it may be gone already."""
+    try:
+        await monitor.resume()
+    except RequestFailed as error:
+        if error.errno != errno.ESRCH:
+            raise
 
 
 def _ends(actor: Actor, number: int) -> bool:

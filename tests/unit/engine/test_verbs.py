@@ -136,6 +136,15 @@ def test_which_signals_the_kernel_drops(status: str, dropped: bool) -> None:
     assert stop.is_dropped(status, 15) is dropped
 
 
+async def test_kill_of_a_paused_container_that_dies_frozen(rooms: Rooms) -> None:
+    """SIGKILL reaches a frozen cgroup v2: there is nothing to thaw any more, and nothing to complain of."""
+    record = await run(rooms)
+    await pause.pause_container(rooms.services, "web")
+    rooms.monitors.last.fail["resume"] = RequestFailed("container is not running", 3)
+    await kill.kill_container(rooms.services, "web")
+    assert rooms.record(record.id).exit_code == 137
+
+
 async def test_stop_of_a_paused_container(rooms: Rooms) -> None:
     """It is thawed to take the signal."""
     await run(rooms)
