@@ -7,6 +7,7 @@ import socket
 from aiohttp import web
 
 from sampan.api import (
+    archive,
     containers,
     exec,
     images,
@@ -38,7 +39,7 @@ def make_app(
     an idle connection.
     """
     nouns = (
-        *(system, containers, watching, streams, exec, images),
+        *(system, containers, archive, watching, streams, exec, images),
         *(registries, volumes, networks),
     )
     router = Router([route for noun in nouns for route in noun.ROUTES])

@@ -50,6 +50,8 @@ class Applier:
     Raises ProtocolError and OSError; `name` is the entry it was at.
     """
 
+    resolve = _STRICT  # of folders, before links are looked at
+
     def __init__(self, kernel: Kernel, root_fd: int, *, reserve: int, base: bool) -> None:
         self.name = b""
         self.entries = 0
@@ -71,9 +73,7 @@ class Applier:
 
     def entry(self, header: tar.Header) -> None:
         """Make what the header says; the content of a file follows."""
-        self.name = header.name
-        self.entries += 1
-        self._spend(_ENTRY_COST)
+        self.begin(header)
         name = clean(header.name)
         above, _, leaf = name.rpartition(b"/")
         if not leaf:  # the root of the layer itself
@@ -81,12 +81,23 @@ class Applier:
                 self._folder_metadata(self._root, b".", b"", header)
         elif leaf.startswith(WHITEOUT):
             self._whiteout(self._above(above), leaf)
-        elif header.type == tar.FILE:
+        else:
+            self.make(header, name, clean(header.linkname))
+
+    def begin(self, header: tar.Header) -> None:
+        self.name = header.name
+        self.entries += 1
+        self._spend(_ENTRY_COST)
+
+    def make(self, header: tar.Header, name: bytes, link: bytes) -> None:
+        """What the header says, at `name`; `link` is what a hard link names. Both are relative to the root."""
+        above, _, leaf = name.rpartition(b"/")
+        if header.type == tar.FILE:
             self._file(self._above(above), leaf, name, header)
         elif header.type == tar.DIRECTORY:
             self._directory(self._above(above), leaf, name, header)
         elif header.type == tar.LINK:
-            self._link(self._above(above), leaf, name, clean(header.linkname))
+            self._link(self._above(above), leaf, name, link)
         elif header.type == tar.SYMLINK:
             self._symlink(self._above(above), leaf, name, header)
         elif header.type in (tar.CHARACTER, tar.BLOCK_DEVICE, tar.FIFO):
@@ -121,7 +132,9 @@ class Applier:
         """Everything is there: the times of folders, those made implicitly excepted."""
         for name, mtime in self._times.items():
             try:
-                fd = self._kernel.openat2(self._root, name or b".", _OPEN_FOLDER, resolve=_STRICT)
+                fd = self._kernel.openat2(
+                    self._root, name or b".", _OPEN_FOLDER, resolve=self.resolve
+                )
             except OSError as error:  # replaced later, or reached over a link that changed
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     raise
@@ -254,10 +267,13 @@ class Applier:
     def _make_room(self, above: int, leaf: bytes, name: bytes) -> None:
         """Remove what an earlier entry made under this name."""
         self.replaced = True
+        self._forget_folders(name)
+        self._remover.remove(above, leaf)
+
+    def _forget_folders(self, name: bytes) -> None:
         inside = name + b"/"
         for key in [key for key in self._folders if key == name or key.startswith(inside)]:
             os.close(self._folders.pop(key))
-        self._remover.remove(above, leaf)
 
     def _above(self, name: bytes) -> int:
         """An O_PATH descriptor of the folder `name`, made if missing; kept open for a while."""
@@ -273,7 +289,7 @@ class Applier:
 
     def _open_or_make(self, name: bytes) -> int:
         try:
-            return self._kernel.openat2(self._root, name, _FOLDER, resolve=_STRICT)
+            return self._kernel.openat2(self._root, name, _FOLDER, resolve=self.resolve)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP):
                 raise

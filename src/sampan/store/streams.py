@@ -141,3 +141,48 @@ class PipeWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class PipeReader:
+    """The reading end of a pipe that a worker fills through `write_fd`."""
+
+    def __init__(self) -> None:
+        self._fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._fd, False)
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        except PermissionError:
+            pass  # over the user's limit; the usual 64 KiB do as well
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What comes, until the last writer closes it. The worker waits while nobody asks."""
+        while True:
+            try:
+                piece = os.read(self._fd, PIPE_SIZE)
+            except BlockingIOError:
+                await self._readable()
+                continue
+            if not piece:
+                return
+            yield piece
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_reader(self._fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(self._fd)
+
+    def close_writer(self) -> None:
+        """Ours of the writing end, once the worker has its own."""
+        if self.write_fd >= 0:
+            os.close(self.write_fd)
+            self.write_fd = -1
+
+    def close(self) -> None:
+        self.close_writer()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

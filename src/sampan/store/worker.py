@@ -18,27 +18,25 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import resource
 import select
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from sampan.errors import ProtocolError
-from sampan.linux import constants as c
 from sampan.linux.channel import Channel, Message
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.libc import Int, Libc, check
 from sampan.store import tree
 from sampan.store.apply import Applier
 from sampan.store.changes import encode, find_changes, open_lower
+from sampan.store.copy_roles import COPY_ROLES
 from sampan.store.copy_up import copy_tree, open_source
 from sampan.store.decompress import Decompressor
+from sampan.store.role import PeerGone, answer, limit_self
 from sampan.wire.tar import END, Header, TarReader
 
 READ_SIZE = 1 << 20
-MEMORY_LIMIT = 1 << 30  # bytes of address space; xz and zstd windows included
-_DESCRIPTORS = 1024
 
 # What the archive itself causes; everything else is the machine's trouble.
 _INPUT_ERRNOS = frozenset(
@@ -53,15 +51,11 @@ _INPUT_ERRNOS = frozenset(
 Role = Callable[[dict[str, Any], list[int]], None]
 
 
-class PeerGone(Exception):
-    """The daemon is not there any more, and nobody wants the answer."""
-
-
 def unpack(args: dict[str, Any], fds: list[int]) -> None:
     """`args`: `reserve`, bytes that must stay free; `base`, whether nothing is below the layer;
     `sync`, whether the answer means that everything is on the disk."""
     reserve, base, sync = int(args["reserve"]), bool(args["base"]), bool(args["sync"])
-    _run(
+    answer(
         fds[0],
         lambda channel: _unpack(channel, fds[1], fds[2], reserve=reserve, base=base, sync=sync),
     )
@@ -69,46 +63,21 @@ def unpack(args: dict[str, Any], fds: list[int]) -> None:
 
 def remove(args: dict[str, Any], fds: list[int]) -> None:
     """Empty a folder; the folder itself stays."""
-    _run(fds[0], lambda channel: _remove(fds[1]))
+    answer(fds[0], lambda channel: _remove(fds[1]))
 
 
 def usage(args: dict[str, Any], fds: list[int]) -> None:
-    _run(fds[0], lambda channel: dict(zip(("size", "inodes"), tree.usage(fds[1]))))
+    answer(fds[0], lambda channel: dict(zip(("size", "inodes"), tree.usage(fds[1]))))
 
 
 def copy_up(args: dict[str, Any], fds: list[int]) -> None:
     """`args`: `lower`, folders topmost first; `path`, absolute in the image."""
-    _run(fds[0], lambda channel: _copy_up(args["lower"], str(args["path"]), fds[1]))
+    answer(fds[0], lambda channel: _copy_up(args["lower"], str(args["path"]), fds[1]))
 
 
 def changes(args: dict[str, Any], fds: list[int]) -> None:
     """`args`: `lower`, folders topmost first. The output is `changes.encode`'s."""
-    _run(fds[0], lambda channel: _changes(args["lower"], fds[1], fds[2]))
-
-
-def _run(channel_fd: int, work: Callable[[Channel], Message]) -> None:
-    channel = Channel.adopt(channel_fd)
-    try:
-        answer = work(channel)
-    except PeerGone:
-        return
-    except BaseException as error:  # a traceback would read source files of the foreign root
-        answer = _failure(error)
-    try:
-        channel.send(answer)
-    except OSError:
-        pass  # the daemon died; its successor sweeps
-
-
-def _failure(error: BaseException) -> Message:
-    if isinstance(error, ProtocolError):
-        return {"error": str(error), "kind": "input"}
-    if isinstance(error, OSError) and error.errno is not None:
-        where = f": {os.fsdecode(error.filename)}" if error.filename else ""
-        return {"error": f"{error.strerror}{where}", "kind": "os", "errno": error.errno}
-    if isinstance(error, MemoryError):
-        return {"error": "the archive needs too much memory to unpack", "kind": "input"}
-    return {"error": f"{type(error).__name__}: {error}", "kind": "os", "errno": errno.EIO}
+    answer(fds[0], lambda channel: _changes(args["lower"], fds[1], fds[2]))
 
 
 def _unpack(
@@ -116,7 +85,7 @@ def _unpack(
 ) -> Message:
     kernel = LinuxKernel()
     syncfs = Libc().function("syncfs", Int)
-    _limit(kernel)
+    limit_self(kernel)
     _enter(kernel, folder)
     applier = Applier(kernel, folder, reserve=reserve, base=base)
     digest = hashlib.sha256()
@@ -165,18 +134,6 @@ def _entry_error(error: OSError, name: bytes) -> Exception:
         return error
     shown = name[:200].decode("utf-8", "backslashreplace")
     return ProtocolError(f'cannot unpack "{shown}": {os.strerror(error.errno or 0)}')
-
-
-def _limit(kernel: LinuxKernel) -> None:
-    kernel.prctl(c.PR_SET_DUMPABLE, 0)
-    for number, wanted in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, MEMORY_LIMIT),
-        (resource.RLIMIT_NOFILE, _DESCRIPTORS),
-    ):
-        hard = resource.getrlimit(number)[1]
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(number, (limit, limit))
 
 
 def _enter(kernel: LinuxKernel, folder: int) -> None:
@@ -230,4 +187,5 @@ ROLES: dict[str, Role] = {
     "usage": usage,
     "copy-up": copy_up,
     "changes": changes,
+    **COPY_ROLES,
 }
