@@ -77,6 +77,14 @@ COMMANDS = {
             aliases=_both("attach"),
         ),
         _command(
+            "cp",
+            "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tsampan cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+            "Copy files out of a container or into it",
+            least=2,
+            most=2,
+            aliases=_both("cp"),
+        ),
+        _command(
             "create",
             _RUN,
             "Make a container from an image, without starting it",
@@ -263,7 +271,7 @@ COMMANDS = {
 }
 
 _CONTAINER_WORDS = """\
-attach create diff exec kill logs pause port rename restart rm run start stats stop top
+attach cp create diff exec kill logs pause port rename restart rm run start stats stop top
 unpause wait
 """
 _CONTAINER = _CONTAINER_WORDS.split()
