@@ -73,6 +73,7 @@ class Registry:
         self.authority = ""
 
     async def __aenter__(self) -> Registry:
+        self._loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -102,6 +103,14 @@ class Registry:
     def fault(self, method: str, path: str, fault: Fault, *, times: int = -1) -> None:
         """For requests whose path (with query) contains `path`; -1 is for ever."""
         self._faults.append(_Planned(method, path, fault, times))
+
+    def clear(self) -> None:
+        """No more faults."""
+        self._faults.clear()
+
+    def call(self, function: Callable[[], Any]) -> None:
+        """In the registry's loop, from another thread."""
+        self._loop.call_soon_threadsafe(function)
 
     def requests(self, method: str, path: str = "") -> list[Seen]:
         return [seen for seen in self.seen if seen.method == method and path in seen.path]

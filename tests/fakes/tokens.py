@@ -75,7 +75,8 @@ class TokenServer:
         if user is None:
             return web.json_response({"details": "incorrect username or password"}, status=401)
         scopes = [word for text in query.get("scope", []) for word in text.split()]
-        body: dict[str, Any] = {"token": self._token(user, scopes), "expires_in": self.lifetime}
+        key = "token" if request.method == "GET" else "access_token"  # RFC 6749
+        body: dict[str, Any] = {key: self._token(user, scopes), "expires_in": self.lifetime}
         if query.get("offline_token") == ["true"] and user:
             body["refresh_token"] = f"refresh-{user}"
             self.refresh_tokens[f"refresh-{user}"] = user

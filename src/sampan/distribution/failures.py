@@ -210,6 +210,8 @@ def _reason_of(error: Exception) -> tuple[str, bool]:
         return "unexpected EOF", False
     if isinstance(error, aiohttp.ClientResponseError):
         return f"malformed HTTP response: {clean(error.message)[:200]}", False
+    if isinstance(error, OSError) and "[SSL:" in str(error):
+        return _alert(str(error)), False
     if isinstance(error, OSError) and error.errno:
         return f"read tcp: {_system(error)}", False
     return f"{type(error).__name__}: {clean(str(error))[:200]}", False
@@ -226,6 +228,14 @@ def _certificate(error: Exception) -> str:
     if isinstance(error, ssl.CertificateError) and code in (62, 64):
         return f"x509: certificate is not valid for this name: {clean(reason)[:200]}"
     return f"x509: {clean(reason)[:200]}"
+
+
+def _alert(text: str) -> str:
+    """`[SSL: …] tlsv13 alert certificate required (_ssl.c:1)`: with TLS 1.3 it comes after the handshake."""
+    _, found, words = text.partition(" alert ")
+    if not found:
+        return f"tls: {clean(text)[:200]}"
+    return f"remote error: tls: {clean(words.partition('(')[0])[:100]}"
 
 
 def _lookup(error: OSError) -> str:
