@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from sampan.engine import options
+from sampan.linux import seal
 from sampan.monitor import spawner
 from sampan.monitor.main import run as monitor_role
 from sampan.monitor.program import run as program_role
@@ -52,9 +53,11 @@ def main() -> int:
 
 
 def _isolate() -> None:
-    """Nothing of the caller's environment or folder may decide what is imported: run again with `-I`."""
-    if not sys.flags.isolated:
-        os.execv(sys.executable, [*_program("main"), *sys.argv[1:]])
+    """Nothing of the caller's environment or folder may decide what is imported, and no container may write to
+    the interpreter that its processes are forked from: run again, with `-I`, sealed."""
+    if not (sys.flags.isolated and seal.is_sealed()):
+        seal.run_sealed([*_program("main"), *sys.argv[1:]], os.environ)
+    seal.set_name("sampand")
 
 
 def _program(function: str) -> list[str]:

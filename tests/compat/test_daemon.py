@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.peers import descendants
 
+from sampan.linux import seal
 from tests.engines import Driver, Engine, Host, running_engine, wait_until
 from tests.rootfs import busybox_tar
 from tests.terminal import Terminal
@@ -425,3 +427,19 @@ def test_autostart(tmp_path: Path) -> None:
     assert "off: 1" in done.stdout, done
     assert "code: 0" in done.stdout, done
     assert "sampan" in done.stdout
+
+
+def test_all_its_processes_run_from_a_sealed_interpreter(sampand: Engine) -> None:
+    """R1: daemon, spawner, keeper and monitors; what they fork into containers runs from the same file."""
+    driver = Driver(sampand, "docker")
+    driver.ok("run", "-d", "--name", "sealed", "busybox", "sleep", "1000")
+    try:
+        assert sampand.process is not None
+        pids = [sampand.process.pid, *descendants(sampand.process.pid)]
+        own = [pid for pid in pids if b"sampan" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(own) >= 4
+        for pid in own:
+            assert os.readlink(f"/proc/{pid}/exe") == "/memfd:python (deleted)"
+            assert seal.is_sealed(f"/proc/{pid}/exe")
+    finally:
+        driver.ok("rm", "-f", "sealed")

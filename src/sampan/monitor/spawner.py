@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from sampan.linux import seal
 from sampan.linux.channel import LIMIT, MAX_FDS, Channel
 from sampan.monitor.children import catch_sigchld
 from sampan.monitor.crash import report_crash
@@ -105,7 +106,8 @@ def launch_anew(argv: Sequence[str]) -> SpawnerProcess:
     try:
         os.set_inheritable(theirs.fileno(), True)
         command = [*argv, str(theirs.fileno())]
-        os.posix_spawn(command[0], command, os.environ, setsigdef=[signal.SIGCHLD])
+        # Not by the path in it: what it forks enters containers, and runs from a sealed file as we do.
+        os.posix_spawn(seal.SELF, command, os.environ, setsigdef=[signal.SIGCHLD])
         ours.sock.settimeout(ANEW_DEADLINE)
         channel = new_spawner(ours)
     except BaseException:

@@ -229,7 +229,3 @@ def entry() -> None:
     except BrokenPipeError:
         status = status or 1
     os._exit(status)
-
-
-if __name__ == "__main__":
-    entry()

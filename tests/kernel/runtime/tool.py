@@ -18,7 +18,7 @@ from tests.bundles import make_config, make_rootfs
 from tests.ledger import Ledger
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-COMMAND = [sys.executable, "-m", "sampan.runtime.main"]
+COMMAND = [sys.executable, "-m", "sampan.runtime"]
 Done = subprocess.CompletedProcess[str]
 
 
