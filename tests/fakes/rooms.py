@@ -144,6 +144,10 @@ class FakeMonitor:
     async def resize(self, rows: int, columns: int, *, exec_id: str = "") -> None:
         self._note("resize", rows, columns, exec_id)
 
+    async def update(self, resources: Message) -> list[str]:
+        self._note("update", resources)
+        return ["a warning"]
+
     async def state(self) -> Message:
         self._note("state")
         state: Message = {

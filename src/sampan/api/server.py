@@ -8,6 +8,7 @@ from aiohttp import web
 
 from sampan.api import (
     archive,
+    changing,
     containers,
     exec,
     images,
@@ -39,7 +40,7 @@ def make_app(
     an idle connection.
     """
     nouns = (
-        *(system, containers, archive, watching, streams, exec, images),
+        *(system, containers, changing, archive, watching, streams, exec, images),
         *(registries, volumes, networks),
     )
     router = Router([route for noun in nouns for route in noun.ROUTES])

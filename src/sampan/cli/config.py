@@ -24,6 +24,10 @@ class Config:
         value = self._load().get(key)
         return value if isinstance(value, str) else ""
 
+    def texts(self, key: str) -> list[str]:
+        value = self._load().get(key)
+        return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
     def table(self, key: str) -> dict[str, Any]:
         """An object of the file; empty when it is missing."""
         value = self._load().get(key)

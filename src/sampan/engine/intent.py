@@ -46,7 +46,7 @@ def build_intent(
         etc_files=_etc_files(services, record),
         shm_path="/dev/shm" if host.ipc_mode == "host" else "",
         devices=tuple(found),
-        block_devices=_block_devices(host),
+        block_devices=block_devices(host),
         rlimits_held=rlimits_held(services.host.capabilities),
         cpus=services.host.possible_cpus,
         kernel=services.host.kernel_version,
@@ -121,7 +121,7 @@ def _mount(point: MountPoint) -> Mount:
     )
 
 
-def _block_devices(host: HostConfig) -> dict[str, tuple[int, int]]:
+def block_devices(host: HostConfig) -> dict[str, tuple[int, int]]:
     named: list[WeightDevice | ThrottleDevice] = [
         *(host.blkio_weight_device or []),
         *(host.blkio_device_read_bps or []),

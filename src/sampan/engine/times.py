@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 from sampan.errors import InvalidParameter
+from sampan.spec.durations import parse_duration
 
 ZERO = "0001-01-01T00:00:00Z"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
@@ -70,3 +71,17 @@ def from_parameter(text: str, *, name: str) -> int:
     seconds, fraction = match.groups()
     part = int((fraction or "0").ljust(9, "0"))
     return int(seconds) * 1_000_000_000 + (-part if seconds.startswith("-") else part)
+
+
+def from_moment(text: str, *, now: int) -> int:
+    """A time as `from_parameter` takes it, or a duration before `now` ("10m"). Raises InvalidParameter."""
+    try:
+        return now - parse_duration(text)
+    except InvalidParameter:
+        pass
+    try:
+        if text:
+            return from_parameter(text, name="until")
+    except InvalidParameter:
+        pass
+    raise InvalidParameter(f'failed to parse value as time or duration: "{text[:64]}"')

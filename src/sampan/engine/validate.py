@@ -80,7 +80,7 @@ def check_host_config(
     """`config` is what the user said. The settings without what the host lacks, and warnings.
 
     Raises InvalidParameter, NotImplementedHere."""
-    _check_restart_policy(host)
+    check_restart_policy(host)
     _check_modes(config, host)
     if host.network_mode.startswith("container:"):
         _check_shared_network(config, host)
@@ -95,7 +95,8 @@ def check_host_config(
     return host, warnings
 
 
-def _check_restart_policy(host: HostConfig) -> None:
+def check_restart_policy(host: HostConfig) -> None:
+    """Raises InvalidParameter."""
     policy = host.restart_policy or RestartPolicy()
     name, count = policy.name, policy.maximum_retry_count
     if name not in ("", "no", "always", "unless-stopped", "on-failure"):

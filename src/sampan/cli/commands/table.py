@@ -261,6 +261,13 @@ COMMANDS = {
             aliases=_both("unpause"),
         ),
         _command(
+            "update",
+            _MANY,
+            "Change what containers may use",
+            least=1,
+            aliases=_both("update"),
+        ),
+        _command(
             "wait",
             "CONTAINER [CONTAINER...]",
             "Wait for containers to end and print their exit codes",
@@ -272,7 +279,7 @@ COMMANDS = {
 
 _CONTAINER_WORDS = """\
 attach cp create diff exec kill logs pause port rename restart rm run start stats stop top
-unpause wait
+unpause update wait
 """
 _CONTAINER = _CONTAINER_WORDS.split()
 
@@ -290,6 +297,13 @@ GROUPS = {
                 least=1,
             ),
             "ls": COMMANDS["ps"],
+            "prune": _command(
+                "prune",
+                "[OPTIONS]",
+                "Remove all containers that do not run",
+                "prune_containers",
+                most=0,
+            ),
         },
         {"list": "ls", "ps": "ls", "remove": "rm"},
     ),

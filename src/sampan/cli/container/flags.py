@@ -254,3 +254,12 @@ RUN_FLAGS = (
     _text("detach-keys", "Keys that detach from the container"),
     Flag("sig-proxy", "", SWITCH, "Pass signals on to the container", default=True, note="true"),
 )
+
+_UPDATED = """\
+blkio-weight cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus
+cpuset-mems kernel-memory memory memory-reservation memory-swap pids-limit
+"""
+UPDATE_FLAGS = (
+    *(flag for flag in _RESOURCES if flag.name in _UPDATED.split()),
+    _text("restart", "What to do when the container exits"),
+)
