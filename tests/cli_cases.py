@@ -140,7 +140,11 @@ def recorded() -> dict[str, Outcome]:
 
 
 def all_lines() -> list[str]:
-    return [line for name in ("create", "faults", "verbs", "templates") for line in lines(name)]
+    return [
+        line
+        for name in ("create", "faults", "verbs", "templates", "volumes")
+        for line in lines(name)
+    ]
 
 
 def _outcome(code: int, out: bytes, err: bytes, server: EngineServer, directory: Path) -> Outcome:
@@ -252,6 +256,7 @@ def _routes() -> dict[str, Any]:
         "POST /resize": Answer(200, b""),
         "POST /tag": _unless_missing(Answer(201, b"")),
         "DELETE /x": Answer(204, b""),
+        **dict.fromkeys(("DELETE /volumes/x", "DELETE /volumes/y", "DELETE /volumes/nosuch"), none),
         "GET /logs": Answer(200, b"\x01\0\0\0\0\0\0\x04out\n\x02\0\0\0\0\0\0\x04err\n"),
     }
     return routes

@@ -200,7 +200,10 @@ class FakeVolumes:
         )
         return self.volumes.setdefault(volume.name, volume)
 
-    def remove(self, name: str) -> None:
+    async def size(self, name: str) -> int:
+        return 4096
+
+    async def remove(self, name: str) -> None:
         self.get(name)
         del self.volumes[name]
 

@@ -67,12 +67,22 @@ class Group:
     """A word such as `container` under which commands are found; `synonyms` are not listed."""
 
     def __init__(
-        self, name: str, short: str, members: dict[str, Command], synonyms: dict[str, str]
+        self,
+        name: str,
+        short: str,
+        members: dict[str, Command],
+        synonyms: dict[str, str],
+        *,
+        use: str = "",
     ) -> None:
+        self.use = use
         self.name = name
         self.short = short
         self.members = members
         self.synonyms = synonyms
+
+    def use_line(self, path: str) -> str:
+        return f"{path} {self.use}".rstrip()
 
     def find(self, word: str) -> tuple[str, Command] | None:
         """The command and the word it is listed under."""

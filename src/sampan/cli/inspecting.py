@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _TEMPLATE_ERROR = 64
 
 
-def inspect_all(names: Iterable[str], source: str, get: Get) -> int:
+def inspect_all(names: Iterable[str], source: str, get: Get, *, typed: bool = False) -> int:
     """`get(name)` gives a kind ("container", "image", …) and its JSON text, or raises Failure.
 
-    What was found is printed even when something else was not.
+    What was found is printed even when something else was not. `typed`: a template sees Go's names only.
     """
-    printer = _Lines(source) if source not in ("", "json") else _Array(source == "")
+    printer = _Lines(source, typed=typed) if source not in ("", "json") else _Array(source == "")
     errors = []
     for name in names:
         try:
@@ -54,12 +54,12 @@ class _Array:
 class _Lines:
     """What a template makes of each."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, typed: bool) -> None:
         from sampan.cli.template.executor import Template, TemplateError
 
         try:
             self._typed: Template = Template(source)
-            self._raw: Template = Template(source, strict=True)
+            self._raw = None if typed else Template(source, strict=True)
         except TemplateError as error:
             raise Failure(f"template parsing error: {error}", _TEMPLATE_ERROR) from None
         self._lines: list[str] = []
@@ -70,7 +70,9 @@ class _Lines:
         value = jsontext.loads(text)
         try:
             line = self._typed.execute(_typed(kind, value))
-        except ExecutionError:
+        except ExecutionError as error:
+            if self._raw is None:
+                raise Failure(f"template parsing error: {error}") from None
             # Fields that are not Go's names for them, but the JSON's.
             try:
                 line = self._raw.execute(value)
@@ -92,4 +94,8 @@ def _typed(kind: str, value: Any) -> Any:
         from sampan.cli.types import image
 
         return image.SCHEMA.decode(image.ROOT, value)
+    if kind == "volume":
+        from sampan.cli.types import volume
+
+        return volume.SCHEMA.decode(volume.ROOT, value)
     return value

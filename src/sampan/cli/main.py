@@ -102,7 +102,7 @@ def _find(words: list[str]) -> tuple[str, Command | Group, list[str]]:
     found = group.find(rest[0])
     if found is None:
         _check_flags(path, rest, (), path)
-        text = f"{PROGRAM}: unknown command: {path} {rest[0]}\n\nUsage:  {path}\n\n"
+        text = f"{PROGRAM}: unknown command: {path} {rest[0]}\n\nUsage:  {group.use_line(path)}\n\n"
         raise Failure(f"{text}Run '{path} --help' for more information")
     return f"{path} {found[0]}", found[1], rest[1:]
 

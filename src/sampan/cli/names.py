@@ -1,4 +1,4 @@
-"""Names of containers and images on the command line, as parts of a path and as references."""
+"""Names of containers, images and volumes on the command line, as parts of a path and as references."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def container_path(name: str, rest: str = "") -> str:
 
 def image_path(name: str, rest: str = "") -> str:
     return f"/images/{_segment('image', name)}{rest}"
+
+
+def volume_path(name: str) -> str:
+    return f"/volumes/{_segment('volume', name)}"
 
 
 def parse_reference(text: str, *, default_tag: str | None = "latest") -> Reference:

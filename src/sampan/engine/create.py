@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.engine import merge, mounts, settings, validate
+from sampan.engine import merge, mounts, settings, validate, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.names import check_name
 from sampan.engine.records import ContainerRecord, Endpoint, MountPoint, encode
 from sampan.engine.services import Services
+from sampan.engine.sources import check_bind_sources
 from sampan.engine.steps import Step, run_steps
 from sampan.errors import InvalidParameter, NotFound
 from sampan.spec import platform as platforms
@@ -98,7 +99,8 @@ def _plan(
         merged, host, container_id=container_id, host_name=facts.name()
     )
     points = mounts.plan_mounts(merged, host, _inherited(services, host))
-    _check_sources(host, points)
+    check_bind_sources(points)
+    points = _with_images(services, points)
     path, arguments = merge.command_line(merged)
     paths = services.paths
     home = paths.home(container_id)
@@ -150,6 +152,8 @@ def _inherited(services: Services, host: HostConfig) -> tuple[MountPoint, ...]:
     """Mounts of `--volumes-from name[:ro|rw]`."""
     points: dict[str, MountPoint] = {}
     for text in host.volumes_from or []:
+        if not text:
+            raise InvalidParameter("volumes-from specification cannot be an empty string")
         ref, _, mode = text.partition(":")
         if mode not in ("", "ro", "rw", "z", "Z"):
             raise InvalidParameter(f"invalid mode: {mode}")
@@ -166,14 +170,19 @@ def _inherited(services: Services, host: HostConfig) -> tuple[MountPoint, ...]:
     return tuple(points.values())
 
 
-def _check_sources(host: HostConfig, points: tuple[MountPoint, ...]) -> None:
-    """`--mount type=bind` wants its source to be there; `-v` makes it at start."""
+def _with_images(services: Services, points: tuple[MountPoint, ...]) -> tuple[MountPoint, ...]:
+    """`--mount type=image`: the image that the name means now, which the container uses from here on."""
+    found = []
     for point in points:
-        if point.type == "bind" and not point.create_source and not os.path.lexists(point.source):
-            raise InvalidParameter(
-                'invalid mount config for type "bind": '
-                f"bind source path does not exist: {point.source}"
-            )
+        if point.type == "image":
+            try:
+                image = services.store.images.resolve(point.source)
+            except NotFound as error:
+                # A 404 would make the docker client pull the container's own image.
+                raise InvalidParameter(str(error)) from None
+            point = msgspec.structs.replace(point, name=image.id)
+        found.append(point)
+    return tuple(found)
 
 
 def _endpoints(services: Services, host: HostConfig) -> dict[str, Endpoint]:
@@ -220,26 +229,14 @@ class MakeVolumes(Step[Draft]):
     async def execute(self, draft: Draft) -> None:
         points = []
         for point in draft.record.mounts:
-            points.append(await self._volume(draft, point) if point.type == "volume" else point)
+            if point.type == "volume":
+                made = draft.volumes_made
+                point = await volumes.make_for(draft.services, draft.record, point, made)
+            points.append(point)
         draft.record = msgspec.structs.replace(draft.record, mounts=tuple(points))
 
-    async def _volume(self, draft: Draft, point: MountPoint) -> MountPoint:
-        volumes = draft.services.store.volumes
-        new = not point.name or volumes.find(point.name) is None
-        volume = volumes.create(point.name, driver=point.driver)
-        if new:
-            draft.volumes_made.append(volume.name)
-            draft.services.events.emit("volume", "create", volume.name, {"driver": "local"})
-        if point.copy_up:
-            chain = Digest(draft.record.chain_id) if draft.record.chain_id else None
-            await volumes.copy_up(volume.name, chain, point.destination)
-        source = volumes.mountpoint(volume.name)
-        return msgspec.structs.replace(point, name=volume.name, source=source)
-
     async def undo(self, draft: Draft) -> None:
-        for name in reversed(draft.volumes_made):
-            draft.services.store.volumes.remove(name)
-            draft.services.events.emit("volume", "destroy", name, {"driver": "local"})
+        await volumes.take_back(draft.services, draft.volumes_made)
 
 
 class WriteRow(Step[Draft]):

@@ -11,7 +11,7 @@ from typing import Any
 from sampan.engine import filters as rules
 from sampan.engine import times
 from sampan.engine.filters import Filters
-from sampan.engine.records import State
+from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.spec.reference import parse
 from sampan.store.image_remove import Use
@@ -105,7 +105,12 @@ def inspect_image(services: Services, ref: str) -> Image:
 
 def count_containers(services: Services, image_id: str) -> int:
     """How many containers were made from the image."""
-    return sum(record.image_id == image_id for record in services.containers.all())
+    return sum(image_id in images_of(record) for record in services.containers.all())
+
+
+def images_of(record: ContainerRecord) -> set[str]:
+    """Ids: of what it was made from, and of what it mounts."""
+    return {record.image_id, *(p.name for p in record.mounts if p.type == "image")}
 
 
 async def import_image(
@@ -153,7 +158,8 @@ async def delete_image(
     uses: dict[str, list[Use]] = {}
     for record in services.containers.all():
         running = record.state.alive or record.state is State.RESTARTING
-        uses.setdefault(record.image_id, []).append(Use(record.id, running))
+        for image_id in images_of(record):
+            uses.setdefault(image_id, []).append(Use(record.id, running))
     image = services.store.images.resolve(ref)
     records = services.store.remove_image(ref, uses=uses, force=force, prune=prune)
     for done in records:

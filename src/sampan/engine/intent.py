@@ -12,7 +12,7 @@ import stat
 from sampan.engine import devices, lookup
 from sampan.engine.config import parse_size
 from sampan.engine.paths import Paths
-from sampan.engine.records import ContainerRecord, MountPoint, State
+from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, InvalidParameter, NotImplementedHere, SampanError
 from sampan.linux.atomic import write_file
@@ -21,7 +21,6 @@ from sampan.monitor.messages import LogOptions
 from sampan.spec.container import HostConfig, ThrottleDevice, WeightDevice
 from sampan.spec.mount import Mount
 from sampan.spec.oci import Device, Intent
-from sampan.spec.oci_mounts import bind_mount
 from sampan.spec.programs import init_program
 from sampan.spec.users import User
 
@@ -30,7 +29,11 @@ _LIMITS = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
 def build_intent(
-    services: Services, record: ContainerRecord, user: User, found: list[Device]
+    services: Services,
+    record: ContainerRecord,
+    user: User,
+    found: list[Device],
+    mounts: tuple[Mount, ...],
 ) -> Intent:
     """Raises SampanError with Docker's text for what the host cannot give."""
     host, config = record.host_config, services.config
@@ -42,7 +45,7 @@ def build_intent(
         hostname=record.config.hostname,
         cgroup_path=cgroup_path(services, record),
         held_capabilities=services.host.capabilities,
-        mounts=tuple(_mount(point) for point in record.mounts),
+        mounts=mounts,
         etc_files=_etc_files(services, record),
         shm_path="/dev/shm" if host.ipc_mode == "host" else "",
         devices=tuple(found),
@@ -88,37 +91,6 @@ def find_user(kernel: Kernel, root: list[Mount], record: ContainerRecord) -> Use
     """Blocking. Raises InvalidParameter."""
     group_add = record.host_config.group_add or []
     return lookup.look_up(kernel, root, record.config.user, group_add)
-
-
-def prepare_sources(record: ContainerRecord) -> None:
-    """`-v` makes a missing folder of the host, `--mount` refuses it. Raises InvalidParameter, SampanError."""
-    for point in record.mounts:
-        if point.type != "bind" or os.path.lexists(point.source):
-            continue
-        if not point.create_source:
-            raise InvalidParameter(
-                'invalid mount config for type "bind": '
-                f"bind source path does not exist: {point.source}"
-            )
-        try:
-            os.makedirs(point.source, 0o755, exist_ok=True)
-        except OSError as error:
-            raise SampanError(
-                f"error while creating mount source path '{point.source}': "
-                f"mkdir {point.source}: {(error.strerror or '').lower()}"
-            ) from None
-
-
-def _mount(point: MountPoint) -> Mount:
-    if point.type == "tmpfs":
-        return Mount("tmpfs", "tmpfs", point.options, point.destination)
-    return bind_mount(
-        point.source,
-        point.destination,
-        read_only=not point.read_write,
-        propagation=point.propagation or "rprivate",
-        recursive=point.recursive,
-    )
 
 
 def block_devices(host: HostConfig) -> dict[str, tuple[int, int]]:

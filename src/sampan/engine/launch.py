@@ -16,12 +16,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sampan.engine import etc, intent, network_use, settings, times, transitions
+from sampan.engine import etc, intent, network_use, settings, times, transitions, volumes
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Bridge, Message, Monitor
 from sampan.engine.records import ContainerRecord, Endpoint
 from sampan.engine.seccomp import compile_filter
 from sampan.engine.services import Services
+from sampan.engine.sources import Sources, image_roots, open_sources
 from sampan.engine.steps import Step
 from sampan.errors import NotFound
 from sampan.monitor.messages import Arguments
@@ -42,6 +43,7 @@ class Launch:
     take_pending: Callable[[], list[Pending]]
     automatic: bool = False  # by its restart policy
     root: list[Mount] = field(default_factory=list)
+    sources: Sources = field(default_factory=Sources)
     user: User | None = None
     devices: list[Device] = field(default_factory=list)
     namespaces: dict[str, int] = field(default_factory=dict)  # kind → descriptor
@@ -68,6 +70,7 @@ class Launch:
 
     def close(self) -> None:
         """The descriptors have done their work."""
+        self.sources.close()
         while self.namespaces:
             os.close(self.namespaces.popitem()[1])
 
@@ -79,7 +82,7 @@ class Prepare(Step[Launch]):
     async def execute(self, launch: Launch) -> None:
         bridged = launch.services.networks.default is not None
         settings.check_network_exists(launch.record.host_config.network_mode, bridged=bridged)
-        intent.prepare_sources(launch.record)
+        await volumes.mount_for(launch.services, launch.record)
         launch.root = launch.services.store.snapshots.mounts(launch.container_id)
         path = launch.services.paths.run(launch.container_id)
         shutil.rmtree(path, ignore_errors=True)  # of a start that a crash cut short
@@ -88,18 +91,25 @@ class Prepare(Step[Launch]):
     async def undo(self, launch: Launch) -> None:
         path = launch.services.paths.run(launch.container_id)
         shutil.rmtree(path, ignore_errors=True)
+        await volumes.release_for(launch.services, launch.record)
 
 
 class LookUp(Step[Launch]):
     def describe(self) -> str:
-        return "look up the user and devices"
+        return "look up the user, devices and what is mounted"
 
     async def execute(self, launch: Launch) -> None:
-        launch.user, launch.devices = await asyncio.to_thread(self._look_up, launch)
+        roots = image_roots(launch.services, launch.record)
+        await asyncio.to_thread(self._look_up, launch, roots)
 
-    def _look_up(self, launch: Launch) -> tuple[User, list[Device]]:
-        user = intent.find_user(launch.services.kernel, launch.root, launch.record)
-        return user, intent.find_devices(launch.record.host_config)
+    def _look_up(self, launch: Launch, roots: dict[str, Mount]) -> None:
+        services, record = launch.services, launch.record
+        launch.user = intent.find_user(services.kernel, launch.root, record)
+        launch.devices = intent.find_devices(record.host_config)
+        launch.sources = open_sources(services.kernel, record.mounts, roots)
+
+    async def undo(self, launch: Launch) -> None:
+        launch.close()
 
 
 class TakeNamespaces(Step[Launch]):
@@ -127,7 +137,11 @@ class WriteFiles(Step[Launch]):
     async def execute(self, launch: Launch) -> None:
         services, record = launch.services, launch.record
         assert launch.user is not None
-        config = build_config(intent.build_intent(services, record, launch.user, launch.devices))
+        config = build_config(
+            intent.build_intent(
+                services, record, launch.user, launch.devices, launch.sources.mounts
+            )
+        )
         launch.filter = compile_filter(config, services.host.architecture)
         path = os.path.join(services.paths.run(record.id), "config.json")
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -223,7 +237,7 @@ class AwaitCreated(Step[Launch]):
         launch.pid = int(answer["pid"])
         for warning in answer.get("warnings") or []:
             log.warning("container %s: %s", launch.container_id[:12], warning)
-        network_use.tell_volumes(launch.services, launch.record, "mount")
+        volumes.tell_of(launch.services, launch.record, "mount")
 
 
 class HandOver(Step[Launch]):

@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable
 
-from sampan.engine import failures, network_use, remains, removal, transitions
+from sampan.engine import failures, network_use, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Message, Monitor
@@ -119,7 +119,8 @@ async def container_exited(
         actor.save(record, durable=False)
     _tell_exit(services, actor, before, end)
     await network_use.release(services, before)
-    network_use.tell_volumes(services, before, "unmount")
+    volumes.tell_of(services, before, "unmount")
+    await volumes.release_for(services, before)
     await dismiss(actor)
     if written:  # else exit.json tells the next daemon what the row does not
         shutil.rmtree(services.paths.run(record.id), ignore_errors=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 
 from sampan.engine.records import MountPoint
-from sampan.errors import InvalidParameter, NotImplementedHere
+from sampan.errors import InvalidParameter
 from sampan.spec import tmpfs
 from sampan.spec.container import BindOptions, ContainerConfig, HostConfig, Mount, VolumeOptions
 from sampan.store.volumes import check_name
@@ -61,6 +61,7 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
         raise InvalidParameter(
             f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": {error}"
         ) from None
+    _check_words(text, words, bind=bind)
     read_write = "ro" not in words
     if bind:
         propagation = next((word for word in words if word in PROPAGATIONS), "rprivate")
@@ -87,6 +88,20 @@ def parse_bind(text: str, driver: str = "") -> MountPoint:
     )
 
 
+def _check_words(text: str, words: frozenset[str], *, bind: bool) -> None:
+    """A bind is never filled, and a volume has no propagation to choose."""
+    kind, field, wrong = (
+        ("bind", "VolumeOptions", "nocopy" in words)
+        if bind
+        else ("volume", "BindOptions", bool(words & PROPAGATIONS))
+    )
+    if wrong:
+        raise InvalidParameter(
+            f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": "
+            f"field {field} must not be specified"
+        )
+
+
 def parse_mount(mount: Mount) -> MountPoint:
     try:
         return _parse_mount(mount)
@@ -95,7 +110,7 @@ def parse_mount(mount: Mount) -> MountPoint:
 
 
 def _parse_mount(mount: Mount) -> MountPoint:
-    if mount.type not in ("bind", "volume", "tmpfs"):
+    if mount.type not in ("bind", "volume", "tmpfs", "image"):
         raise InvalidParameter("mount type unknown")
     if not mount.target:
         raise InvalidParameter("field Target must not be empty")
@@ -105,6 +120,8 @@ def _parse_mount(mount: Mount) -> MountPoint:
         return _tmpfs_mount(mount, destination)
     if mount.type == "volume":
         return _volume_mount(mount, destination)
+    if mount.type == "image":
+        return _image_mount(mount, destination)
     return _bind_mount(mount, destination)
 
 
@@ -114,6 +131,7 @@ def _check_options(mount: Mount) -> None:
         ("bind", mount.bind_options, "BindOptions"),
         ("volume", mount.volume_options, "VolumeOptions"),
         ("tmpfs", mount.tmpfs_options, "TmpfsOptions"),
+        ("image", mount.image_options, "ImageOptions"),
     ):
         if options is not None and kind != mount.type:
             raise InvalidParameter(f"field {name} must not be specified")
@@ -127,6 +145,7 @@ def _bind_mount(mount: Mount, destination: str) -> MountPoint:
     options = mount.bind_options or BindOptions()
     if options.propagation and options.propagation not in PROPAGATIONS:
         raise InvalidParameter(f"invalid propagation mode: {options.propagation}")
+    depth = _read_only_depth(mount, options)
     return MountPoint(
         type="bind",
         destination=destination,
@@ -134,8 +153,27 @@ def _bind_mount(mount: Mount, destination: str) -> MountPoint:
         read_write=not mount.read_only,
         propagation=options.propagation or "rprivate",
         recursive=not options.non_recursive,
+        read_only_depth=depth,
         create_source=options.create_mountpoint,
     )
+
+
+def _read_only_depth(mount: Mount, options: BindOptions) -> str:
+    if not mount.read_only:
+        for given, name in (
+            (options.read_only_non_recursive, "ReadOnlyNonRecursive"),
+            (options.read_only_force_recursive, "ReadOnlyForceRecursive"),
+        ):
+            if given:
+                raise InvalidParameter(f"mount options conflict: !ReadOnly && BindOptions.{name}")
+    if options.read_only_non_recursive and options.read_only_force_recursive:
+        raise InvalidParameter(
+            "mount options conflict: BindOptions.ReadOnlyNonRecursive && "
+            "BindOptions.ReadOnlyForceRecursive"
+        )
+    if options.read_only_force_recursive:
+        return "all"
+    return "own" if options.read_only_non_recursive else ""
 
 
 def _volume_mount(mount: Mount, destination: str) -> MountPoint:
@@ -144,11 +182,7 @@ def _volume_mount(mount: Mount, destination: str) -> MountPoint:
         raise InvalidParameter("must not set ReadOnly mode when using anonymous volumes")
     if mount.source:
         check_name(mount.source)
-    if options.subpath:
-        # Its parts belong to containers, which may make links of them at any time.
-        raise NotImplementedHere(
-            "the subpath of a volume is not supported by this version of sampan"
-        )
+    _check_subpath(options.subpath)
     driver = options.driver_config.name if options.driver_config else ""
     return MountPoint(
         type="volume",
@@ -159,6 +193,32 @@ def _volume_mount(mount: Mount, destination: str) -> MountPoint:
         read_write=not mount.read_only,
         copy_up=not options.no_copy,
         anonymous=not mount.source,
+        subpath=options.subpath,
+        labels=options.labels,
+        driver_options=options.driver_config.options if options.driver_config else None,
+    )
+
+
+def _check_subpath(subpath: str) -> None:
+    """An empty one is the whole. It must stay inside as a text; what links do is looked at when it is opened."""
+    depth = 0
+    for part in subpath.split("/"):
+        depth += -1 if part == ".." else 0 if part in ("", ".") else 1
+        if depth < 0 or subpath.startswith("/") or "\0" in subpath:
+            raise InvalidParameter("subpath must be a relative path within the volume")
+
+
+def _image_mount(mount: Mount, destination: str) -> MountPoint:
+    if not mount.source:
+        raise InvalidParameter("field Source must not be empty")
+    subpath = mount.image_options.subpath if mount.image_options else ""
+    _check_subpath(subpath)
+    return MountPoint(
+        type="image",
+        destination=destination,
+        source=mount.source,
+        read_write=False,
+        subpath=subpath,
     )
 
 

@@ -66,18 +66,3 @@ def restore(services: Services, record: ContainerRecord) -> None:
 def tell(services: Services, container_id: str, name: str, network_id: str, action: str) -> None:
     details = {"container": container_id, "name": name, "type": "bridge"}
     services.events.emit("network", action, network_id, details)
-
-
-def tell_volumes(services: Services, record: ContainerRecord, action: str) -> None:
-    """`mount` at the start, `unmount` at the end."""
-    for point in record.mounts:
-        if point.type != "volume":
-            continue
-        details = {"container": record.id, "driver": point.driver}
-        if action == "mount":
-            details |= {
-                "destination": point.destination,
-                "propagation": point.propagation,
-                "read/write": "true" if point.read_write else "false",
-            }
-        services.events.emit("volume", action, point.name, details)

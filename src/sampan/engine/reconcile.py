@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sampan.engine import lifecycle, network_use, remains, removal, transitions
+from sampan.engine import lifecycle, network_use, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
@@ -66,6 +66,7 @@ async def reconcile(services: Services) -> None:
     actors = services.containers.actors()
     await asyncio.gather(*(actor.do(_settling(services, actor)) for actor in actors))
     _sweep(services)
+    await volumes.sweep(services)
     removed = await services.networks.reconcile()
     for name in removed:
         log.info("removed the stale link %s", name)
@@ -158,6 +159,7 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
         record = transitions.paused(record) if paused else transitions.unpaused(record)
     actor.save(record, durable=record != actor.record)
     network_use.restore(services, record)
+    volumes.hold_again(services, record)
     for each in state.get("execs") or ():
         services.execs.adopt(record.id, str(each["exec_id"]), int(each["pid"]))
     lifecycle.watch(services, actor, monitor)

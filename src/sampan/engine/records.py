@@ -35,10 +35,10 @@ class State(StrEnum):
 class MountPoint(Struct, frozen=True, kw_only=True):
     """One mount that the user or the image asked for (the API's `MountPoint`, and what start needs)."""
 
-    type: str  # "bind", "volume", "tmpfs"
+    type: str  # "bind", "volume", "tmpfs", "image"
     destination: str
-    source: str = ""  # of a volume: its folder on the host
-    name: str = ""  # of a volume
+    source: str = ""  # of a volume: its folder on the host; of an image: what the user called it
+    name: str = ""  # of a volume; of an image its id
     driver: str = ""
     mode: str = ""  # as the user wrote it: "ro,z"
     read_write: bool = True
@@ -46,6 +46,10 @@ class MountPoint(Struct, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()  # of a tmpfs, words of mount(8)
     create_source: bool = False  # the short bind form makes a missing folder
     recursive: bool = True
+    read_only_depth: str = ""  # of what lies below: "" if the host can, "own" never, "all" or fail
+    subpath: str = ""  # of a volume or an image: only this part of it
+    labels: dict[str, str] | None = None  # of a volume that is to be made
+    driver_options: dict[str, str] | None = None  # the same
     copy_up: bool = False  # an empty volume is filled from the image
     anonymous: bool = False  # goes with `rm -v` and with an auto-removed container
 

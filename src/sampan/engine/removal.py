@@ -6,9 +6,9 @@ import logging
 import shutil
 
 from sampan.engine import network_use, transitions
+from sampan.engine import volumes as volume_use
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
-from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.errors import SampanError
 
@@ -37,7 +37,7 @@ async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
         raise SampanError(text) from error
     forget(services, actor)
     if volumes:
-        remove_anonymous_volumes(services, record)
+        await volume_use.remove_anonymous(services, record)
     services.events.emit("container", "destroy", record.id, attributes_of(record))
     actor.tell_removal()
 
@@ -50,25 +50,3 @@ def forget(services: Services, actor: Actor) -> None:
     services.execs.forget(actor.record.id)
     while actor.pending:
         actor.pending.pop().close()
-
-
-def remove_anonymous_volumes(services: Services, record: ContainerRecord) -> None:
-    """Those that were made for this container and that no other one uses."""
-    for point in record.mounts:
-        if point.type != "volume" or not point.anonymous or volume_users(services, point.name):
-            continue
-        try:
-            services.store.volumes.remove(point.name)
-        except SampanError as error:
-            log.warning("cannot remove volume %s: %s", point.name, error)
-            continue
-        services.events.emit("volume", "destroy", point.name, {"driver": point.driver})
-
-
-def volume_users(services: Services, name: str) -> list[str]:
-    """Ids of the containers that mount the volume."""
-    return [
-        record.id
-        for record in services.containers.all()
-        if any(point.type == "volume" and point.name == name for point in record.mounts)
-    ]

@@ -7,13 +7,14 @@ import os
 import platform
 from typing import Any
 
-from sampan.engine import images, registries, times
+from sampan.engine import images, registries, times, volumes
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import NotFound
 from sampan.spec import platform as platforms
 from sampan.spec.version import VERSION
 from sampan.store.images import Image
+from sampan.store.volumes import Volume
 
 _LIMITS = {
     "MemoryLimit": "MemoryLimit",
@@ -176,7 +177,7 @@ async def disk_usage(services: Services) -> dict[str, Any]:
     found = services.store.images.list()
     image_items = [_image_item(services, image) for image in found]
     container_items = [await _container_item(services, r) for r in services.containers.all()]
-    volume_items = [_volume_item(services, volume.name) for volume in services.store.volumes.list()]
+    volume_items = [await _volume_item(services, v) for v in services.store.volumes.list()]
     unused = sum(item["Size"] for item in image_items if item["Containers"] == 0)
     idle = sum(
         item["SizeRw"] for item in container_items if item["State"] not in ("running", "paused")
@@ -254,20 +255,15 @@ async def _container_item(services: Services, record: ContainerRecord) -> dict[s
     }
 
 
-def _volume_item(services: Services, name: str) -> dict[str, Any]:
-    users = [
-        record.id
-        for record in services.containers.all()
-        if any(point.name == name for point in record.mounts)
-    ]
-    volume = services.store.volumes.get(name)
+async def _volume_item(services: Services, volume: Volume) -> dict[str, Any]:
+    usage = await volumes.usage(services, volume)
     return {
         "CreatedAt": volume.created_at,
         "Driver": "local",
         "Labels": volume.labels,
-        "Mountpoint": services.store.volumes.mountpoint(name),
-        "Name": name,
+        "Mountpoint": services.store.volumes.mountpoint(volume.name),
+        "Name": volume.name,
         "Options": volume.options,
         "Scope": "local",
-        "UsageData": {"RefCount": len(users), "Size": -1},
+        "UsageData": {"RefCount": usage.references, "Size": usage.size},
     }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
-from sampan.linux.filesystems import make_file_system
+from sampan.linux.filesystems import make_file_system, make_overlay
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
@@ -192,6 +192,46 @@ class FileSystemMount(Operation):
         mount_fd, context.proc_fd = context.proc_fd, -1
         kernel.mount_setattr(mount_fd, "", c.AT_EMPTY_PATH, attr_set=attributes)
         return mount_fd
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayMount(Operation):
+    """An image's layers, read-only. `part`: only what lies there in it, "" for all."""
+
+    source: str
+    destination: str
+    options: MountOptions
+    part: str = ""
+
+    def describe(self) -> str:
+        return f'error mounting "{self.source or "overlay"}" to rootfs at "{self.destination}"'
+
+    def prepare(self, kernel: Kernel, context: Context) -> None:
+        attributes = self.options.attr_set
+        data = (*self.options.data, *(("ro",) if self.options.read_only else ()))
+        made = make_overlay(kernel, data, attributes, source=self.source or "overlay")
+        context.prepared[id(self)] = made
+
+    def execute(self, kernel: Kernel, context: Context) -> None:
+        tree = context.prepared[id(self)]
+        if self.part:
+            tree = self._take_part(kernel, context, tree)
+        folder = stat.S_ISDIR(kernel.fstat(tree).st_mode)
+        place = open_place(kernel, context, self.destination, folder=folder)
+        attach(kernel, tree, place)
+        kernel.close(place)
+
+    def _take_part(self, kernel: Kernel, context: Context, tree: int) -> int:
+        """A part can be cloned only of what hangs in this mount namespace: so it hangs there, for a moment."""
+        attach(kernel, tree, context.root_fd)
+        resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
+        found = kernel.openat2(tree, self.part, os.O_PATH, resolve=resolve)
+        part = clone_tree(kernel, found, "")
+        kernel.close(found)
+        context.prepared[id(self)] = part
+        kernel.umount2(f"/proc/self/fd/{tree}", c.MNT_DETACH)
+        kernel.close(tree)
+        return part
 
 
 @dataclass(frozen=True, slots=True)

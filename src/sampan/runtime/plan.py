@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sampan.linux import constants as c
@@ -23,7 +23,7 @@ from sampan.runtime.hooks import PARENT_KINDS, Hooks, RunHooks, TellMounted
 from sampan.runtime.init import SealInterpreter
 from sampan.runtime.namespaces import Namespaces
 from sampan.runtime.options import MountOptions, parse_options, parse_propagation
-from sampan.spec.mount import Mount
+from sampan.spec.mount import PART, Mount
 
 _CGROUP_TYPES = ("cgroup", "cgroup2")
 
@@ -195,9 +195,18 @@ def _plan_mounts(config: dict[str, Any], base: int) -> list[Operation]:
             if options.data:
                 raise ValueError(f"unknown option of a bind mount: {options.data[0]}")
             plan.append(mounts.BindMount(os.path.abspath(source), destination, options, base))
+        elif kind == "overlay":
+            plan.append(_plan_overlay(source, destination, options))
         else:
             plan.append(mounts.FileSystemMount(kind, source, destination, options))
     return plan
+
+
+def _plan_overlay(source: str, destination: str, options: MountOptions) -> Operation:
+    """Layers as `Mount` has them, topmost first, and the option by which a part of an image is wanted."""
+    part = next((word.removeprefix(PART) for word in options.data if word.startswith(PART)), "")
+    data = tuple(word for word in options.data if not word.startswith(PART))
+    return mounts.OverlayMount(source, destination, replace(options, data=data), part)
 
 
 def _has_own_dev(config: dict[str, Any]) -> bool:

@@ -18,3 +18,7 @@ class Mount(NamedTuple):
     source: str
     options: tuple[str, ...] = ()
     destination: str = ""
+
+
+PART = "sampan.subpath="
+"""Option of an overlay that is an image's file system: only this part of it is mounted. Our own runtime's."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sampan.spec.container import HostConfig
 from sampan.spec.defaults import MOUNTS, SHM_SIZE
-from sampan.spec.mount import Mount
+from sampan.spec.mount import PART, Mount
 from sampan.spec.tmpfs import merge_options, tmpfs_mount
 
 # What stays writable with a read-only root, although nobody asked for it.
@@ -19,16 +19,27 @@ def bind_mount(
     destination: str,
     *,
     read_only: bool = False,
+    read_only_below: bool = False,
     propagation: str = "rprivate",
     recursive: bool = True,
 ) -> Mount:
-    """A bind or a volume; `propagation` may be "" (volumes: as the runtime has it)."""
+    """A bind or a volume; `propagation` may be "" (volumes: as the runtime has it).
+
+    `read_only_below`: a read-only one's submounts too."""
     options = ["rbind" if recursive else "bind"]
     if read_only:
         options.append("ro")
+        if read_only_below:
+            options.append("rro")
     if propagation:
         options.append(propagation)
     return Mount("bind", source, tuple(options), destination)
+
+
+def image_mount(root: Mount, destination: str, subpath: str = "") -> Mount:
+    """`root`: the read-only file system of the image."""
+    part = (PART + subpath,) if subpath else ()
+    return root._replace(options=(*root.options, *part), destination=destination)
 
 
 def build_mounts(

@@ -80,12 +80,14 @@ class Content:
 
     def ingest_paths(self) -> list[str]:
         """Whatever is being written, or was when a daemon died; without what can be resumed."""
-        return [entry.path for entry in os.scandir(self._ingest) if not _is_partial(entry)]
+        with os.scandir(self._ingest) as entries:
+            return [entry.path for entry in entries if not _is_partial(entry)]
 
     def stale_partials(self, before: float) -> list[str]:
         """What arrived in part and has not grown since `before`, seconds of the epoch."""
-        partials = filter(_is_partial, os.scandir(self._ingest))
-        return [entry.path for entry in partials if entry.stat().st_mtime < before]
+        with os.scandir(self._ingest) as entries:
+            partials = filter(_is_partial, entries)
+            return [entry.path for entry in partials if entry.stat().st_mtime < before]
 
     @property
     def folder(self) -> str:

@@ -3,6 +3,7 @@
     created: stage folder, rename, fsync of the folder, row      removed: row, trash, deletion
 
 A new volume is filled with what the image has at the mount point ("copy-up") by the "copy-up" worker.
+What its driver options mount, and for how long, is `volume_mounts.py`'s.
 Out of scope: who uses a volume (the engine), other drivers.
 """
 
@@ -21,6 +22,8 @@ from sampan.store.content import sync_directory
 from sampan.store.metadata import Metadata
 from sampan.store.snapshots import Snapshots
 from sampan.store.trash import Trash
+from sampan.store.volume_mounts import VolumeMounts
+from sampan.store.volume_options import check_options
 
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _REST = _FIRST | frozenset("_.-")
@@ -48,6 +51,7 @@ class Volumes:
         self._trash = trash
         self._spawn = spawn
         self._snapshots = snapshots
+        self.mounts = VolumeMounts(root, spawn)
         os.makedirs(root, 0o700, exist_ok=True)
 
     def mountpoint(self, name: str) -> str:
@@ -89,15 +93,15 @@ class Volumes:
                 f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found'
             )
         check_name(name)
-        for option in options or {}:
-            raise InvalidParameter(f'create {name}: invalid option: "{option}"')
         found = self.find(name)
         if found is not None:
             return found
+        check_options(name, options or {})
         volume = Volume(
             name=name,
             created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             labels=dict(labels) if labels else None,
+            options=dict(options) if options else None,
             anonymous=anonymous,
         )
         self._make_folder(name)
@@ -105,9 +109,10 @@ class Volumes:
         self._metadata.execute("INSERT INTO volumes VALUES (?, ?)", name, body)
         return volume
 
-    def remove(self, name: str) -> None:
-        """Raises NotFound. Whether it is in use, the caller has asked already."""
+    async def remove(self, name: str) -> None:
+        """Raises NotFound, OSError (what is mounted there stays). Whether it is in use, the caller has asked."""
         self.get(name)
+        await self.mounts.take_off(name)
         self._metadata.execute("DELETE FROM volumes WHERE name = ?", name)
         self._trash.discard(os.path.join(self._root, name))
 
@@ -115,7 +120,8 @@ class Volumes:
         """Fill an empty volume with what the image `chain` has at the absolute `path`.
 
         Owner and mode of the folder itself are taken over too. Nothing happens when the volume holds
-        something already or the image has no folder there. Raises OSError, SampanError.
+        something already or the image has no folder there. What its options mount must be mounted.
+        Raises OSError, SampanError.
         """
         target = self.mountpoint(name)
         if chain is None or os.listdir(target):
@@ -127,11 +133,25 @@ class Volumes:
         finally:
             os.close(fd)
 
+    async def size(self, name: str) -> int:
+        """Bytes on the disk. Raises OSError, SampanError."""
+        fd = os.open(self.mountpoint(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            answer = await jobs.run(self._spawn, "usage", {}, [fd])
+        finally:
+            os.close(fd)
+        return int(answer["size"])
+
     def sweep(self) -> None:
-        """At start: folders without rows go to the trash; rows without folders get an empty one."""
+        """At start: folders without rows go to the trash; rows without folders get an empty one.
+
+        A folder with something mounted in it is left alone until that is off."""
+        busy = {os.path.dirname(place) for place in self.mounts.mounted()}
         names = set(self._metadata.texts("SELECT name FROM volumes"))
         present = set(os.listdir(self._root))
         for name in present - names:
+            if os.path.join(self._root, name) in busy:
+                continue
             self._trash.discard(os.path.join(self._root, name))
         for name in names - present:
             self._make_folder(name)

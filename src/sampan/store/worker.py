@@ -33,6 +33,7 @@ from sampan.store.changes import encode, find_changes, open_lower
 from sampan.store.copy_roles import COPY_ROLES
 from sampan.store.copy_up import copy_tree, open_source
 from sampan.store.decompress import Decompressor
+from sampan.store.mount_roles import MOUNT_ROLES
 from sampan.store.role import PeerGone, answer, limit_self
 from sampan.wire.tar import END, Header, TarReader
 
@@ -188,4 +189,5 @@ ROLES: dict[str, Role] = {
     "copy-up": copy_up,
     "changes": changes,
     **COPY_ROLES,
+    **MOUNT_ROLES,
 }

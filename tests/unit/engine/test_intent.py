@@ -152,7 +152,7 @@ async def test_block_devices(rooms: Rooms) -> None:
         host = HostConfig(blkio_weight_device=[WeightDevice(path=path, weight=100)])
         with pytest.raises(kind, match=path):
             intent.build_intent(
-                rooms.services, msgspec.structs.replace(record, host_config=host), BOB, []
+                rooms.services, msgspec.structs.replace(record, host_config=host), BOB, [], ()
             )
 
 

@@ -185,11 +185,16 @@ async def test_info(rooms: Rooms) -> None:
 async def test_disk_usage(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every image, container and volume once, with who uses what."""
     from sampan.store.snapshots import Snapshots, Usage
+    from sampan.store.volumes import Volumes
 
     async def usage(self: Snapshots, key: str) -> Usage:
         return Usage(100, 1)
 
+    async def size(self: Volumes, name: str) -> int:
+        return 7
+
     monkeypatch.setattr(Snapshots, "usage", usage)
+    monkeypatch.setattr(Volumes, "size", size)
     await three(rooms)
     said = await system.disk_usage(rooms.services)
     assert {item["Id"]: item["Containers"] for item in said["Images"]} == {

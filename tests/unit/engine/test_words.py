@@ -6,12 +6,13 @@ import pytest
 
 from sampan.engine import filters, merge, mounts, names, signals, times
 from sampan.engine.records import MountPoint
-from sampan.errors import InvalidParameter, NotImplementedHere
+from sampan.errors import InvalidParameter
 from sampan.spec.container import (
     BindOptions,
     ContainerConfig,
     HealthConfig,
     HostConfig,
+    ImageOptions,
     Mount,
     TmpfsOptions,
     VolumeOptions,
@@ -176,11 +177,46 @@ def test_mounts_refused(mount: Mount, complaint: str) -> None:
     assert str(caught.value) == complaint
 
 
-def test_a_subpath_of_a_volume() -> None:
-    """501: its parts could become links out of the volume."""
-    options = VolumeOptions(subpath="a")
-    with pytest.raises(NotImplementedHere):
-        mounts.parse_mount(Mount(type="volume", source="vol", target="/x", volume_options=options))
+@pytest.mark.parametrize("subpath", ["..", "a/../..", "/a", "../a", "a\0"])
+def test_a_subpath_that_leaves_its_volume(subpath: str) -> None:
+    """It is refused as a text already."""
+    for mount in (
+        Mount(
+            type="volume",
+            source="vol",
+            target="/x",
+            volume_options=VolumeOptions(subpath=subpath),
+        ),
+        Mount(type="image", source="a", target="/x", image_options=ImageOptions(subpath=subpath)),
+    ):
+        with pytest.raises(InvalidParameter) as caught:
+            mounts.parse_mount(mount)
+        assert str(caught.value) == (
+            f'invalid mount config for type "{mount.type}": '
+            "subpath must be a relative path within the volume"
+        )
+
+
+@pytest.mark.parametrize(
+    ("read_only", "own", "deep", "depth"),
+    [
+        (True, False, False, ""),
+        (True, True, False, "own"),
+        (True, False, True, "all"),
+        (False, True, False, None),
+        (False, False, True, None),
+        (True, True, True, None),
+    ],
+)
+def test_how_deep_read_only_goes(read_only: bool, own: bool, deep: bool, depth: str | None) -> None:
+    """`bind-recursive`: below it too if the host can, never, or always; what contradicts itself is refused."""
+    options = BindOptions(read_only_non_recursive=own, read_only_force_recursive=deep)
+    mount = Mount(type="bind", source="/a", target="/x", read_only=read_only, bind_options=options)
+    if depth is not None:
+        assert mounts.parse_mount(mount).read_only_depth == depth
+        return
+    with pytest.raises(InvalidParameter, match="mount options conflict"):
+        mounts.parse_mount(mount)
 
 
 def test_mounts() -> None:

@@ -1,10 +1,11 @@
-"""Where a container's or an image's files are, as the API shows it (`GraphDriver`)."""
+"""Where a container's or an image's files are (`GraphDriver`), and volumes, as the API shows them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sampan.spec.mount import Mount
+from sampan.store.volumes import Volume, Volumes
 
 _KEYS = {"upperdir": "UpperDir", "workdir": "WorkDir"}
 
@@ -23,3 +24,15 @@ def graph_driver(name: str, mounts: list[Mount]) -> dict[str, Any]:
         if mount.type == "bind":
             data["UpperDir"] = mount.source
     return {"Data": data or None, "Name": name}
+
+
+def volume_view(volumes: Volumes, volume: Volume) -> dict[str, Any]:
+    return {
+        "CreatedAt": volume.created_at,
+        "Driver": "local",
+        "Labels": volume.labels,
+        "Mountpoint": volumes.mountpoint(volume.name),
+        "Name": volume.name,
+        "Options": volume.options,
+        "Scope": "local",
+    }

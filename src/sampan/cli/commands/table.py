@@ -330,4 +330,45 @@ GROUPS = {
         {name: COMMANDS[name] for name in ("events", "info")},
         {},
     ),
+    "volume": Group(
+        "volume",
+        "Commands about volumes",
+        {
+            "create": _command(
+                "create", "[OPTIONS] [VOLUME]", "Make a volume", "volume_create", most=1
+            ),
+            "inspect": _command(
+                "inspect",
+                "[OPTIONS] VOLUME [VOLUME...]",
+                "Show everything about volumes",
+                "volume_inspect",
+                least=1,
+            ),
+            "ls": _command(
+                "ls",
+                "[OPTIONS]",
+                "Show volumes",
+                "volume_ls",
+                most=0,
+                aliases=("volume ls", "volume list"),
+            ),
+            "prune": _command(
+                "prune",
+                "[OPTIONS]",
+                "Remove volumes that no container uses",
+                "volume_prune",
+                most=0,
+            ),
+            "rm": _command(
+                "rm",
+                "[OPTIONS] VOLUME [VOLUME...]",
+                "Remove volumes",
+                "volume_rm",
+                least=1,
+                aliases=("volume rm", "volume remove"),
+            ),
+        },
+        {"list": "ls", "remove": "rm"},
+        use="COMMAND",
+    ),
 }
