@@ -33,7 +33,9 @@ class MonitorRole:
         self._prepared = False
 
     def warm(self) -> None:
-        self._tools = (Runtime(), LinuxKernel(), Title())
+        runtime = Runtime()
+        runtime.warm()
+        self._tools = (runtime, LinuxKernel(), Title())
 
     def prepare(self) -> None:
         runtime, kernel, title = self._warm_tools()
