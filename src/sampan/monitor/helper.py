@@ -44,7 +44,6 @@ from sampan.runtime.request import Request, Target
 from sampan.runtime.spawn import keep_only
 from sampan.wire.jsonlog import format_time
 
-
 WARM_UP = 20  # runs; the last of its counters is filled by then
 
 
