@@ -34,7 +34,7 @@ stop: ## end the daemon that `make run` started (containers go on)
 
 test: $(VENV)/.tests ## install what the tests need and run all of them
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) tests/kernel tests/compat
+	$(PYTEST) tests/kernel tests/compat tests/machine
 
 check: $(VENV)/.tests ## lint, types, layering, unit and contract tests (no root needed, minutes)
 	$(BIN)/ruff check .
