@@ -18,6 +18,7 @@ from sampan.linux import constants as c
 from sampan.linux.libc import CString, Int, Libc, Path, Pointer, UInt, ULong, check, unsigned
 
 Capabilities = tuple[int, int, int]  # effective, permitted, inheritable: bit masks
+SchedulerNumbers = tuple[int, int, int, int, int]  # nice, priority, runtime, deadline, period
 Limits = tuple[int, int]  # soft, hard; 2**64-1 is RLIM_INFINITY
 
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -102,7 +103,12 @@ class Kernel(Protocol):
     def setresgid(self, real: int, effective: int, saved: int) -> None: ...
     def capget(self) -> Capabilities: ...
     def capset(self, capabilities: Capabilities) -> None: ...
-    def seccomp_set_filter(self, program: bytes, flags: int = 0) -> None: ...
+    def seccomp_set_filter(self, program: bytes, flags: int = 0) -> int: ...
+    def sched_setattr(self, policy: int, flags: int, numbers: SchedulerNumbers) -> None: ...
+    def sched_setaffinity(self, cpus: frozenset[int]) -> None: ...
+    def ioprio_set(self, priority: int) -> None: ...
+    def personality(self, persona: int) -> None: ...
+    def set_mempolicy(self, mode: int, nodes: int) -> None: ...
     def keyctl_join_session(self, name: str | None = None) -> None: ...
     def prlimit(self, pid: int, resource_number: int, limits: Limits | None = None) -> Limits: ...
     def sethostname(self, name: str) -> None: ...
@@ -141,6 +147,10 @@ class LinuxKernel:
         self._capget = f("capget", Pointer, Pointer)
         self._capset = f("capset", Pointer, Pointer)
         self._seccomp = s("seccomp", UInt, UInt, Pointer)
+        self._sched_setattr = s("sched_setattr", Int, Pointer, UInt)
+        self._ioprio_set = s("ioprio_set", Int, Int, Int)
+        self._personality = s("personality", ULong)
+        self._set_mempolicy = s("set_mempolicy", Int, Pointer, ULong)
         self._keyctl = s("keyctl", Int, CString)
         self._setdomainname = f("setdomainname", CString, ULong)
         self._sethostname = f("sethostname", CString, ULong)
@@ -390,14 +400,36 @@ class LinuxKernel:
         data = struct.pack("=6I", *(m & 0xFFFFFFFF for m in masks), *(m >> 32 for m in masks))
         check(self._capset(header, data))
 
-    def seccomp_set_filter(self, program: bytes, flags: int = 0) -> None:
-        """`program` is an array of struct sock_filter (8 bytes each)."""
+    def seccomp_set_filter(self, program: bytes, flags: int = 0) -> int:
+        """`program` is an array of struct sock_filter (8 bytes each).
+
+        Returns the listener's descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER, close-on-exec, else 0.
+        """
         count, rest = divmod(len(program), 8)
         if rest:
             raise ValueError("a filter is a whole number of instructions")
         body = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("=HxxxxxxQ", count, ctypes.addressof(body))
-        check(self._seccomp(c.SECCOMP_SET_MODE_FILTER, flags, header))
+        return check(self._seccomp(c.SECCOMP_SET_MODE_FILTER, flags, header))
+
+    def sched_setattr(self, policy: int, flags: int, numbers: SchedulerNumbers) -> None:
+        attributes = struct.pack("=IIQiIQQQ", 48, policy, unsigned(flags), *numbers)
+        check(self._sched_setattr(0, attributes, 0))
+
+    def sched_setaffinity(self, cpus: frozenset[int]) -> None:
+        os.sched_setaffinity(0, cpus)
+
+    def ioprio_set(self, priority: int) -> None:
+        check(self._ioprio_set(c.IOPRIO_WHO_PROCESS, 0, priority))
+
+    def personality(self, persona: int) -> None:
+        check(self._personality(persona))
+
+    def set_mempolicy(self, mode: int, nodes: int) -> None:
+        """`nodes` is a bit mask."""
+        mask = nodes.to_bytes((nodes.bit_length() // 64 + 1) * 8, "little")
+        # The kernel looks at one bit less than it is told.
+        check(self._set_mempolicy(mode, mask if nodes else None, len(mask) * 8 + 1 if nodes else 0))
 
     def keyctl_join_session(self, name: str | None = None) -> None:
         check(self._keyctl(c.KEYCTL_JOIN_SESSION_KEYRING, name))

@@ -16,8 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 _NUMBERS = {
-    "x86_64": {"keyctl": 250, "seccomp": 317, "pivot_root": 155, "rt_sigaction": 13},
-    "aarch64": {"keyctl": 219, "seccomp": 277, "pivot_root": 41, "rt_sigaction": 134},
+    "x86_64": {
+        **{"keyctl": 250, "seccomp": 317, "pivot_root": 155, "rt_sigaction": 13},
+        **{"sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238},
+    },
+    "aarch64": {
+        **{"keyctl": 219, "seccomp": 277, "pivot_root": 41, "rt_sigaction": 134},
+        **{"sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237},
+    },
 }
 _COMMON_NUMBERS = {
     "pidfd_send_signal": 424,

@@ -9,7 +9,7 @@ arguments. Differences from libseccomp, all of them stricter or as runc has it:
   libraries fall back (as runc's stub does), unless the default action lets calls pass.
 - An architecture that is not listed kills the process, not only the thread.
 
-Out of scope: SCMP_ACT_NOTIFY, big-endian machines.
+Out of scope: who listens where SCMP_ACT_NOTIFY stands, big-endian machines.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ ACTIONS = {
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_ERRNO": _ERRNO,
     "SCMP_ACT_TRACE": _TRACE,
+    "SCMP_ACT_NOTIFY": 0x7FC00000,
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }

@@ -15,14 +15,17 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sampan.linux import capabilities, inroot, pty
 from sampan.linux import constants as c
 from sampan.linux.capabilities import CapabilitySets
+from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
+from sampan.runtime import sync
+from sampan.runtime.attributes import NONE, Attributes, apply_attributes, parse_attributes
 from sampan.runtime.failure import RuntimeFailure, reason
 from sampan.runtime.rlimits import Limit, apply_limits
 
@@ -54,6 +57,7 @@ class Command:
     die_with_parent: bool
     preserve_fds: int = 0
     new_keyring: bool = True
+    attributes: Attributes = NONE
 
 
 def parse_capabilities(process: dict[str, Any], held: int) -> CapabilitySets:
@@ -86,6 +90,7 @@ def parse_command(
     die_with_parent: bool = True,
     preserve_fds: int = 0,
     new_keyring: bool = True,
+    linux: Mapping[str, Any] | None = None,
 ) -> Command:
     """Raises ValueError when the process makes no sense."""
     args = process.get("args") or []
@@ -113,6 +118,7 @@ def parse_command(
         die_with_parent=die_with_parent,
         preserve_fds=preserve_fds,
         new_keyring=new_keyring,
+        attributes=parse_attributes(process, linux or {}),
     )
 
 
@@ -195,15 +201,25 @@ def _join_keyring(kernel: Kernel) -> None:
             raise
 
 
+def _set_groups(kernel: Kernel, groups: tuple[int, ...]) -> None:
+    try:
+        kernel.setgroups(list(groups))
+    except PermissionError:
+        # A user namespace whose maker had no right to change groups, user_namespaces(7): they stay.
+        if groups:
+            raise
+
+
 def become(kernel: Kernel, command: Command) -> None:
     """Limits, ids, capabilities. What is still needed until execve is CAP_SYS_ADMIN, for the filter."""
     sets = command.capabilities
     if command.new_keyring:
         _join_keyring(kernel)
     _give_stdio(kernel, command.uid)
+    apply_attributes(kernel, command.attributes)
     apply_limits(kernel, list(command.limits))
     capabilities.drop_bounding(kernel, sets.bounding)
-    kernel.setgroups(list(command.groups))
+    _set_groups(kernel, command.groups)
     kernel.setresgid(command.gid, command.gid, command.gid)
     kernel.prctl(c.PR_SET_KEEPCAPS, 1)
     kernel.setresuid(command.uid, command.uid, command.uid)
@@ -218,12 +234,18 @@ def become(kernel: Kernel, command: Command) -> None:
     kernel.umask(command.umask)
 
 
-def launch(kernel: Kernel, command: Command, path: str) -> NoReturn:
-    """Raises OSError when execve fails. Only 0, 1, 2 and what was to be preserved survive it."""
+def launch(kernel: Kernel, command: Command, path: str, channel: Channel) -> NoReturn:
+    """Raises OSError when execve fails. Only 0, 1, 2 and what was to be preserved survive it.
+
+    `channel` leads to who waits for it.
+    """
     kernel.close_range(3 + command.preserve_fds, _MAX_FD, c.CLOSE_RANGE_CLOEXEC)
     kernel.reset_signals()
     if command.seccomp is not None:
-        kernel.seccomp_set_filter(command.seccomp, command.seccomp_flags)
+        listener = kernel.seccomp_set_filter(command.seccomp, command.seccomp_flags)
+        if command.seccomp_flags & c.SECCOMP_FILTER_FLAG_NEW_LISTENER:
+            sync.tell(channel, sync.LISTENER, (listener,))
+            sync.expect_alive(channel, sync.START)
     # The right to load the filter goes with execve: for root the bounding set is what remains, for
     # others the ambient one. capabilities(7), "Transformation of capabilities during execve()".
     kernel.execve(path, list(command.args), list(command.environment))

@@ -10,6 +10,7 @@ For single-threaded processes. Out of scope: stdio, logs, waiting (`monitor`), n
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +22,12 @@ from sampan.runtime import plan, sync
 from sampan.runtime.command import Command, parse_command
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
-from sampan.runtime.filters import seccomp_filter
+from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
 from sampan.runtime.hooks import PARENT_KINDS, Hooks, parse_hooks, run_hooks
 from sampan.runtime.host import write_id_maps, write_oom_score
 from sampan.runtime.init import Init, run_init
 from sampan.runtime.namespaces import Namespaces, open_namespaces, parse_namespaces
+from sampan.runtime.netdevices import move_devices
 from sampan.runtime.request import Request
 from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
 from sampan.runtime.spawn import clone_child, fill_standard_descriptors
@@ -46,6 +48,7 @@ class Created:
     _kernel: Kernel
     _channel: Channel
     _undo: Undo = field(default_factory=Undo)
+    _listen: Callable[[int], None] | None = None
 
     def start(self) -> None:
         """Let the command run. Returns when execve was done.
@@ -55,7 +58,7 @@ class Created:
         """
         try:
             sync.tell(self._channel, sync.START)
-            sync.expect_end(self._channel)
+            sync.expect_end(self._channel, self._listen)
         except Exception as error:
             failure = RuntimeFailure.during("error starting the command", error)
             self._undo.run(failure)
@@ -124,7 +127,8 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         operations=made.operations,
         command=made.command,
         stdio=request.stdio,
-        user_namespace="user" in made.namespaces.new,
+        new_user_namespace="user" in made.namespaces.new,
+        user_namespace="user" in made.namespaces.own,
         gate=request.gate,
         start_hooks=made.hooks.get("startContainer", ()),
         state=request.state or {},
@@ -141,7 +145,20 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     console = _await_ready(ours)
     if console is not None:
         undo.add("close the terminal", lambda: kernel.close(console))
-    return Created(pid, pidfd, console, context.cgroup, warnings, kernel, ours, undo)
+    listen = listen_for(request.config, request.state, pid)
+    return Created(pid, pidfd, console, context.cgroup, warnings, kernel, ours, undo, listen)
+
+
+def listen_for(
+    config: dict[str, Any], state: Mapping[str, Any] | None, pid: int
+) -> Callable[[int], None] | None:
+    """What is done with the descriptor of a seccomp listener, when the profile has one."""
+    listener = listener_of((config.get("linux") or {}).get("seccomp"))
+    if listener is None:
+        return None
+    return lambda fd: hand_over(
+        listener, fd, pid, {**(state or {}), "status": "created", "pid": pid}
+    )
 
 
 def rehearse(kernel: Kernel, request: Request) -> None:
@@ -158,7 +175,8 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
     limits, warnings = fit_limits(kernel, parse_limits(process), held=held, nr_open=read_nr_open())
     program, flags = seccomp_filter(config, request.seccomp)
     command = parse_command(
-        process,
+        # execCPUAffinity is for those that are brought in later.
+        {key: value for key, value in process.items() if key != "execCPUAffinity"},
         held=held,
         limits=limits,
         seccomp=program,
@@ -167,6 +185,7 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
         die_with_parent=request.die_with_parent and request.gate is None,
         preserve_fds=request.preserve_fds,
         new_keyring=request.new_keyring,
+        linux=linux,
     )
     cgroup_path = linux.get("cgroupsPath")
     if cgroup_path and not cgroup_path.startswith("/"):
@@ -210,6 +229,8 @@ def _clone(kernel: Kernel, namespaces: Namespaces, context: Context, init: Init)
             namespaces.clone_flags,
             cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
             pid_namespace=context.namespaces.get("pid", -1),
+            user_namespace=context.namespaces.get("user", -1),
+            time_offsets=namespaces.time_offsets,
         )
     except OSError as error:
         raise RuntimeFailure.during("error creating namespaces", error, init=False) from None
@@ -231,9 +252,12 @@ def _set_up_from_outside(
 ) -> list[str]:
     """What only the host can do, while init mounts; returns warnings."""
     linux = config.get("linux") or {}
-    if init.user_namespace:
+    if init.new_user_namespace:
         write_id_maps(kernel, pid, linux)
         sync.tell(channel, sync.MAPPED)
+    if linux.get("netDevices"):
+        own_network = "network" in {entry["type"] for entry in linux.get("namespaces") or []}
+        move_devices(kernel, pid, linux["netDevices"], own_network=own_network)
     warnings = write_oom_score(kernel, pid, (config.get("process") or {}).get("oomScoreAdj"))
     if context.cgroup is not None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,7 +27,7 @@ from sampan.runtime.command import (
     take_stdio,
 )
 from sampan.runtime.failure import NOT_EXECUTABLE, NOT_FOUND, RuntimeFailure, reason
-from sampan.runtime.filters import seccomp_filter
+from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
 from sampan.runtime.host import write_oom_score
 from sampan.runtime.init import become_or_fail, report_failure
 from sampan.runtime.lookup import find_command
@@ -61,10 +61,12 @@ def exec_process(
     seccomp: bytes | None = None,
     die_with_parent: bool = False,
     preserve_fds: int = 0,
+    state: Mapping[str, Any] | None = None,
 ) -> Executed:
     """Returns when execve was done. Raises RuntimeFailure, with everything undone.
 
-    `process` is OCI's; `seccomp` a compiled filter, else the container's profile applies.
+    `process` is OCI's; `seccomp` a compiled filter, else the container's profile applies; `state` is the
+    container's, for a profile that has a listener.
     """
     undo = Undo()
     try:
@@ -84,7 +86,7 @@ def exec_process(
         console = _await_console(ours) if terminal else None
         if console is not None:
             undo.add("close the terminal", lambda: kernel.close(console))
-        sync.expect_end(ours)
+        sync.expect_end(ours, _listen(target, pid, state))
     except Exception as error:
         failure = RuntimeFailure.during(_STEP, error, init=False)
         undo.run(failure)
@@ -116,8 +118,24 @@ def _make_command(
         terminal=terminal,
         die_with_parent=die_with_parent,
         preserve_fds=preserve_fds,
+        linux=_inherited(target.config),
     )
     return command, warnings
+
+
+def _listen(
+    target: Target, pid: int, state: Mapping[str, Any] | None
+) -> Callable[[int], None] | None:
+    listener = listener_of((target.config.get("linux") or {}).get("seccomp"))
+    if listener is None:
+        return None
+    return lambda fd: hand_over(listener, fd, pid, state or {})
+
+
+def _inherited(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the container's configuration holds for processes that join it too."""
+    linux = config.get("linux") or {}
+    return {key: linux[key] for key in ("personality", "memoryPolicy") if linux.get(key)}
 
 
 def _oom_score(target: Target, process: Mapping[str, Any]) -> int | None:
@@ -180,6 +198,8 @@ def _run(kernel: Kernel, child: _Child) -> None:
     target, command = child.target, child.command
     preserved = range(3, 3 + command.preserve_fds)
     keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio, *preserved])
+    if command.attributes.initial_cpus:
+        kernel.sched_setaffinity(command.attributes.initial_cpus)
     if target.cgroup is not None and target.cgroup.hierarchies.mode != "v2":
         target.cgroup.enter()  # with v2 it was born in it
     seal_interpreter()
@@ -196,7 +216,7 @@ def _run(kernel: Kernel, child: _Child) -> None:
     if console is not None:
         sync.tell(child.channel, sync.READY, (console.master,))
     try:
-        launch(kernel, command, path)
+        launch(kernel, command, path, child.channel)
     except OSError as error:
         if error.filename is None:
             raise

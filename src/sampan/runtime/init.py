@@ -51,6 +51,7 @@ class Init:
     command: Command
     stdio: tuple[int, int, int]
     user_namespace: bool
+    new_user_namespace: bool = False
     gate: socket.socket | None = None
     start_hooks: tuple[Hook, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -76,8 +77,11 @@ def _run(kernel: Kernel, init: Init) -> None:
     context, command = init.context, init.command
     kernel.umask(0)
     keep_only(kernel, _needed_descriptors(init))
+    if init.new_user_namespace:
+        sync.expect_alive(init.channel, sync.MAPPED)
     if init.user_namespace:
-        _await_mapping(kernel, init.channel)
+        kernel.setresgid(0, 0, 0)
+        kernel.setresuid(0, 0, 0)
     execute_all(kernel, context, init.operations)
     enter_directory(kernel, context.root_fd, command.cwd, fd=context.cwd_fd)
     console = context.console
@@ -92,7 +96,7 @@ def _run(kernel: Kernel, init: Init) -> None:
         state = {**init.state, "status": "created", "pid": os.getpid()}
         run_hooks(kernel, "startContainer", init.start_hooks, state)
     try:
-        launch(kernel, command, path)
+        launch(kernel, command, path, init.channel)
     except OSError as error:
         if error.filename is None:
             raise
@@ -143,10 +147,3 @@ def _needed_descriptors(init: Init) -> list[int]:
         *context.namespaces.values(),
         *([context.root_fd] if context.root_fd >= 0 else []),
     ]
-
-
-def _await_mapping(kernel: Kernel, channel: Channel) -> None:
-    """Until the parent has written the maps, every id here is the overflow one."""
-    sync.expect_alive(channel, sync.MAPPED)
-    kernel.setresgid(0, 0, 0)
-    kernel.setresuid(0, 0, 0)

@@ -17,7 +17,9 @@ from sampan.linux import inroot
 from sampan.linux.filesystems import make_file_system, make_overlay
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
+from sampan.runtime.copyup import copy_tree
 from sampan.runtime.failure import RuntimeFailure
+from sampan.runtime.idmap import IdMapping, map_mount
 from sampan.runtime.options import MountOptions
 
 _ONTO = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
@@ -105,6 +107,7 @@ class BindMount(Operation):
     destination: str
     options: MountOptions
     root_propagation: int  # what the copy is before its own propagation applies
+    ids: IdMapping | None = None
 
     def describe(self) -> str:
         return f'error mounting "{self.source}" to rootfs at "{self.destination}"'
@@ -118,6 +121,8 @@ class BindMount(Operation):
             deep = c.AT_EMPTY_PATH | c.AT_RECURSIVE
             kernel.mount_setattr(tree, "", deep, propagation=self.root_propagation)
         set_attributes(kernel, tree, self.options)
+        if self.ids is not None:
+            map_mount(kernel, tree, self.ids, context.namespaces)
 
     def execute(self, kernel: Kernel, context: Context) -> None:
         tree = context.prepared[id(self)]
@@ -165,6 +170,8 @@ class FileSystemMount(Operation):
             )
         if options.propagation:
             kernel.mount_setattr(mount_fd, "", c.AT_EMPTY_PATH, propagation=options.propagation)
+        if options.copy_up:
+            copy_tree(kernel, place, mount_fd)
         attach(kernel, mount_fd, place)
         kernel.close(place)
         if self.kind == "devpts":

@@ -22,6 +22,7 @@ FLAGS = {
     "uts": c.CLONE_NEWUTS,
     "pid": c.CLONE_NEWPID,
     "cgroup": c.CLONE_NEWCGROUP,
+    "time": c.CLONE_NEWTIME,
 }
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -33,6 +34,9 @@ class Namespaces:
     new: frozenset[str]
     joined: tuple[str, ...]
     paths: Mapping[str, str]
+    time_offsets: str | None = (
+        None  # of a new time namespace, as the kernel takes them; "" for none
+    )
 
     @property
     def own(self) -> frozenset[str]:
@@ -41,9 +45,10 @@ class Namespaces:
 
     @property
     def clone_flags(self) -> int:
-        """For clone3. The cgroup namespace comes later: it is rooted where init is at that moment."""
+        """For clone3. The cgroup namespace comes later: it is rooted where init is at that moment; that of time
+        comes before, see `spawn.clone_child`."""
         flags = 0
-        for kind in self.new - {"cgroup"}:
+        for kind in self.new - {"cgroup", "time"}:
             flags |= FLAGS[kind]
         return flags
 
@@ -69,13 +74,27 @@ def parse_namespaces(config: dict[str, Any], given: Mapping[str, int]) -> Namesp
             raise ValueError(f'namespace type "{kind}" is not supported')
     if "mount" not in new:
         raise ValueError("a container needs a new mount namespace")
-    if "user" in paths or "user" in given:
-        raise ValueError("joining a user namespace is not supported")
     linux = config.get("linux", {})
-    if ("user" in new) != bool(linux.get("uidMappings") and linux.get("gidMappings")):
+    shared_user = "user" in paths or "user" in given
+    if not shared_user and ("user" in new) != bool(
+        linux.get("uidMappings") and linux.get("gidMappings")
+    ):
         raise ValueError("a user namespace and its uidMappings and gidMappings go together")
     joined = tuple(kind for kind in FLAGS if kind in paths or kind in given)
-    return Namespaces(frozenset(new), joined, paths)
+    return Namespaces(frozenset(new), joined, paths, _time_offsets(linux, new))
+
+
+def _time_offsets(linux: Mapping[str, Any], new: set[str]) -> str | None:
+    offsets = linux.get("timeOffsets") or {}
+    if "time" not in new:
+        if offsets:
+            raise ValueError("linux.timeOffsets: they need a new time namespace")
+        return None
+    return "".join(
+        f"{clock} {int(entry.get('secs') or 0)} {int(entry.get('nanosecs') or 0)}\n"
+        for clock, entry in offsets.items()
+        if clock in ("monotonic", "boottime") and entry
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class MountOptions:
     propagation_recursive: bool = False
     bind: bool = False
     recursive: bool = False
+    idmap: str = ""  # "idmap", or "ridmap" for what is mounted below too
+    copy_up: bool = False  # a tmpfs begins with what the image has in its place
     data: tuple[str, ...] = ()  # for the file system itself: "size=64m", "sync"
 
     @property
@@ -80,7 +82,8 @@ def _apply(attributes: tuple[int, int], word: tuple[int, int]) -> tuple[int, int
 def parse_options(words: Iterable[str]) -> MountOptions:
     own = recursive = (0, 0)
     propagation, propagation_recursive = 0, False
-    bind = rbind = False
+    bind = rbind = copy_up = False
+    idmap = ""
     data: list[str] = []
     for word in words:
         if word in _ATTRIBUTES:
@@ -91,10 +94,22 @@ def parse_options(words: Iterable[str]) -> MountOptions:
             propagation, propagation_recursive = kind
         elif word in ("bind", "rbind"):
             bind, rbind = True, word == "rbind"
+        elif word in ("idmap", "ridmap"):
+            idmap = word
+        elif word == "tmpcopyup":
+            copy_up = True
         elif word not in _IGNORED:
             data.append(word)
     return MountOptions(
-        *own, *recursive, propagation, propagation_recursive, bind, rbind, tuple(data)
+        *own,
+        *recursive,
+        propagation,
+        propagation_recursive,
+        bind,
+        rbind,
+        idmap,
+        copy_up,
+        tuple(data),
     )
 
 

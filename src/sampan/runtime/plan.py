@@ -16,7 +16,17 @@ from typing import Any
 from sampan.linux import constants as c
 from sampan.linux import inroot
 from sampan.linux.kernel import Kernel
-from sampan.runtime import cgroups, devices, masks, mounts, namespaces, rootfs, settings, terminal
+from sampan.runtime import (
+    cgroups,
+    devices,
+    idmap,
+    masks,
+    mounts,
+    namespaces,
+    rootfs,
+    settings,
+    terminal,
+)
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure, reason
 from sampan.runtime.hooks import PARENT_KINDS, Hooks, RunHooks, TellMounted
@@ -95,22 +105,21 @@ def _refuse_unsupported(config: dict[str, Any]) -> None:
     """Better no container than one with less confinement, or less done, than was asked for."""
     process, linux = config.get("process") or {}, config.get("linux") or {}
     for place, names in (
-        (process, ("selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")),
-        (linux, ("mountLabel", "intelRdt", "personality", "timeOffsets", "memoryPolicy")),
+        (process, ("selinuxLabel",)),
+        (linux, ("mountLabel", "intelRdt")),
     ):
         for name in names:
             if place.get(name):
                 raise ValueError(f"{name} is not supported")
     if process.get("apparmorProfile") not in (None, "", "unconfined"):
         raise ValueError("apparmorProfile is not supported")
-    for mount in config.get("mounts") or []:
-        if mount.get("uidMappings") or mount.get("gidMappings"):
-            raise ValueError("mounts with id mappings are not supported")
 
 
 def _plan_namespaces(own: Namespaces) -> list[Operation]:
     plan: list[Operation] = [
-        namespaces.JoinNamespace(kind) for kind in own.joined if kind not in ("pid", "cgroup")
+        namespaces.JoinNamespace(kind)
+        for kind in own.joined
+        if kind not in ("pid", "cgroup", "user")
     ]
     plan.append(rootfs.PrivateMounts())
     if "network" in own.new:
@@ -122,7 +131,7 @@ def _plan_cgroup(config: dict[str, Any], own: Namespaces, *, unified: bool) -> l
     """Late: the parent needs time to make it, and a v1 device cgroup would judge init's own mknod."""
     plan: list[Operation] = [cgroups.AwaitCgroup()]
     # With v2 init was born in it; out of a user namespace the parent moves it.
-    if not unified and "user" not in own.new:
+    if not unified and "user" not in own.own:
         plan.append(cgroups.EnterCgroup())
     if "cgroup" in own.new:
         plan.append(cgroups.NewCgroupNamespace())
@@ -194,7 +203,12 @@ def _plan_mounts(config: dict[str, Any], base: int) -> list[Operation]:
         if kind == "bind" or options.bind:
             if options.data:
                 raise ValueError(f"unknown option of a bind mount: {options.data[0]}")
-            plan.append(mounts.BindMount(os.path.abspath(source), destination, options, base))
+            ids = idmap.parse_mappings(entry, options, config.get("linux") or {})
+            plan.append(mounts.BindMount(os.path.abspath(source), destination, options, base, ids))
+        elif entry.get("uidMappings") or entry.get("gidMappings") or options.idmap:
+            raise ValueError(f"mounts: {destination}: only bind mounts can have id mappings")
+        elif options.copy_up and kind != "tmpfs":
+            raise ValueError(f"mounts: {destination}: tmpcopyup is for tmpfs only")
         elif kind == "overlay":
             plan.append(_plan_overlay(source, destination, options))
         else:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 
 from sampan.linux import constants as c
+from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime.undo import kill_and_reap
 
@@ -19,50 +20,119 @@ _MAX_FD = (1 << 32) - 1
 
 
 def clone_child(
-    kernel: Kernel, flags: int, *, cgroup_fd: int = -1, pid_namespace: int = -1
+    kernel: Kernel,
+    flags: int,
+    *,
+    cgroup_fd: int = -1,
+    pid_namespace: int = -1,
+    user_namespace: int = -1,
+    time_offsets: str | None = None,
 ) -> tuple[int, int]:
     """`(pid, pidfd)`, or `(0, -1)` in the child, which has all signals blocked.
 
-    `pid_namespace` is a descriptor of one, or a pidfd of a process in it, that the child is born in.
+    `pid_namespace` is a descriptor of one, or a pidfd of a process in it, that the child is born in; `user_namespace`
+    one that shall own the namespaces of `flags`; with `time_offsets` it is born in a new time namespace that has them
+    (time_namespaces(7)).
     """
     # Inherited: the child must not be looked into by those whose namespaces it enters (CVE-2016-9962).
     kernel.prctl(c.PR_SET_DUMPABLE, 0)
-    home = -1
-    if pid_namespace >= 0:
-        home = kernel.openat2(c.AT_FDCWD, "/proc/self/ns/pid", os.O_RDONLY)
-        try:
-            kernel.setns(pid_namespace, c.CLONE_NEWPID)
-        except BaseException:
-            kernel.close(home)
-            raise
-    blocked = kernel.block_signals()
+    homes: list[tuple[int, int]] = []  # where further children are born: descriptor, flag
+    blocked: set[int] | None = None
     try:
-        pid, pidfd = kernel.clone3(flags, cgroup=cgroup_fd)
+        if pid_namespace >= 0:
+            _leave(kernel, homes, "pid", c.CLONE_NEWPID)
+            kernel.setns(pid_namespace, c.CLONE_NEWPID)
+        if time_offsets is not None:
+            _leave(kernel, homes, "time", c.CLONE_NEWTIME)
+            _new_time_namespace(kernel, time_offsets)
+        blocked = kernel.block_signals()
+        if user_namespace >= 0:
+            pid, pidfd = _clone_through(kernel, flags, user_namespace, cgroup_fd)
+        else:
+            pid, pidfd = kernel.clone3(flags, cgroup=cgroup_fd)
     except BaseException:
-        _come_home(kernel, home, blocked)
+        _come_home(kernel, homes, blocked)
         raise
     if pid == 0:
         # A collected socket object would close a number that is ours by now.
         gc.disable()
         return pid, pidfd
     try:
-        _come_home(kernel, home, blocked)
+        _come_home(kernel, homes, blocked)
     except BaseException:
         kill_and_reap(kernel, pidfd)
         raise
     return pid, pidfd
 
 
-def _come_home(kernel: Kernel, home: int, blocked: set[int]) -> None:
+def _leave(kernel: Kernel, homes: list[tuple[int, int]], name: str, flag: int) -> None:
+    homes.append((kernel.openat2(c.AT_FDCWD, f"/proc/self/ns/{name}", os.O_RDONLY), flag))
+
+
+def _new_time_namespace(kernel: Kernel, offsets: str) -> None:
+    """Of the next child: the offsets can be set only before anybody is in it."""
+    kernel.unshare(c.CLONE_NEWTIME)
+    if offsets:
+        fd = kernel.openat2(c.AT_FDCWD, "/proc/self/timens_offsets", os.O_WRONLY)
+        try:
+            kernel.write(fd, offsets.encode())
+        finally:
+            kernel.close(fd)
+
+
+def _come_home(kernel: Kernel, homes: list[tuple[int, int]], blocked: set[int] | None) -> None:
     """Back to where further children are born, and to the signals of before."""
     try:
-        if home >= 0:
+        while homes:
+            home, flag = homes.pop()
             try:
-                kernel.setns(home, c.CLONE_NEWPID)
+                kernel.setns(home, flag)
             finally:
                 kernel.close(home)
     finally:
-        kernel.restore_signals(blocked)
+        if blocked is not None:
+            kernel.restore_signals(blocked)
+
+
+def _clone_through(
+    kernel: Kernel, flags: int, user_namespace: int, cgroup_fd: int
+) -> tuple[int, int]:
+    """By a process that joins the user namespace for us, who could not come back; the child is ours (CLONE_PARENT)."""
+    ours, theirs = Channel.pair()
+    try:
+        between, between_fd = kernel.clone3(0, cgroup=cgroup_fd)
+        if between == 0:
+            if _clone_and_tell(kernel, theirs, flags, user_namespace) == 0:
+                return 0, -1
+            os._exit(0)
+        theirs.close()
+        received = ours.receive()
+        kernel.close(between_fd)
+        try:
+            os.waitpid(between, 0)
+        except ChildProcessError:
+            pass  # its parent is ours, who reaps it
+        if received is None:
+            raise OSError(errno.ESRCH, "the process in between died")
+        message, fds = received
+        if message["errno"]:
+            raise OSError(message["errno"], os.strerror(message["errno"]))
+        return int(message["pid"]), fds[0]
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def _clone_and_tell(kernel: Kernel, channel: Channel, flags: int, user_namespace: int) -> int:
+    try:
+        kernel.setns(user_namespace, c.CLONE_NEWUSER)
+        pid, pidfd = kernel.clone3(flags | c.CLONE_PARENT)
+    except OSError as error:
+        channel.send({"errno": error.errno or errno.EIO})
+        return -1
+    if pid:
+        channel.send({"errno": 0, "pid": pid}, (pidfd,))
+    return pid
 
 
 def fill_standard_descriptors(kernel: Kernel) -> None:

@@ -12,6 +12,8 @@
       │ ── start ───────────────────────────────▶ │
       │ ◀─────────────── EOF (execve) ──────────  │  or failed
 
+Where the seccomp filter has a listener, its descriptor comes before the EOF, and `start` again lets init go on.
+
 A container that outlives its creator gets `leave` instead of `start`: from then on init waits at its gate, the
 listening socket of `Request.gate`, and says the rest to the first that says `start` there.
 
@@ -20,6 +22,7 @@ An exec'd process is the same with only `start`, and `ready` only where it has a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sampan.errors import ProtocolError
@@ -32,6 +35,7 @@ LIMITED = "limited"
 READY = "ready"
 START = "start"
 LEAVE = "leave"
+LISTENER = "listener"
 FAILED = "failed"
 
 
@@ -67,9 +71,16 @@ def expect_alive(channel: Channel, word: str) -> None:
         raise RuntimeFailure("the parent is gone", step=f"wait for {word!r}")
 
 
-def expect_end(channel: Channel) -> None:
-    """Wait until the other side is gone, or has become another program."""
+def expect_end(channel: Channel, on_listener: Callable[[int], None] | None = None) -> None:
+    """Wait until the other side is gone, or has become another program.
+
+    `on_listener` takes over the descriptor of its seccomp listener.
+    """
     received = _receive(channel)
+    if received is not None and received[0].get("is") == LISTENER and on_listener is not None:
+        on_listener(received[1][0])
+        tell(channel, START)
+        received = _receive(channel)
     if received is not None:
         raise _unexpected(received[0], "the end")
 

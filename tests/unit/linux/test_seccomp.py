@@ -240,7 +240,6 @@ def test_multiplexed_calls_of_32_bit_programs() -> None:
     "broken",
     [
         profile(rule("read", "DANCE")),
-        profile(rule("read", "NOTIFY")),
         profile(rule("read", "ALLOW", (6, "EQ", 0))),
         profile(rule("read", "ALLOW", (0, "LIKE", 0))),
         profile(rule("read", "ALLOW", (0, "EQ", 1 << 64))),

@@ -12,6 +12,7 @@ import pytest
 
 from sampan.linux import constants as c
 from sampan.linux.capabilities import CAP_SYS_ADMIN, CapabilitySets
+from sampan.linux.channel import Channel
 from sampan.runtime.command import (
     Command,
     become,
@@ -147,8 +148,10 @@ def test_stdio_becomes_the_users_unless_it_is_the_hosts(kind: int, rdev: int, gi
 def test_the_filter_is_the_last_thing_before_execve() -> None:
     fake = RecordingKernel(errors={("execve", 0): OSError(errno.ENOEXEC, "refused")})
     process = {"args": ["a", "b"], "env": ["X=1"]}
-    with pytest.raises(OSError, match="refused"):
-        launch(fake.kernel, command(process, seccomp=b"12345678", seccomp_flags=4), "/bin/a")
+    ours, theirs = Channel.pair()
+    given = command(process, seccomp=b"12345678", seccomp_flags=4)
+    with ours.sock, theirs.sock, pytest.raises(OSError, match="refused"):
+        launch(fake.kernel, given, "/bin/a", ours)
     assert fake.calls == [
         ("close_range", (3, (1 << 32) - 1, c.CLOSE_RANGE_CLOEXEC)),
         ("reset_signals", ()),

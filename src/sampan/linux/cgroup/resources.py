@@ -3,7 +3,7 @@
 A plan is a list of steps in order. `Write.missing` is what the user is told when the host lacks
 the file (Docker's text where dockerd has one); where it is None a missing file is passed over in
 silence. Devices are not here (`devices.py`). Conversions are runc's (opencontainers/cgroups).
-Out of scope: kernel memory limits (gone from the kernel, ignored as runc does), RDMA, net_cls.
+Out of scope: kernel memory limits (gone from the kernel, ignored as runc does).
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ _NO_CPUSET = _no("cpuset", "Cpuset")
 _NO_REALTIME = _no("CPU real-time scheduling", "Real-time limit")
 _NO_WEIGHT = _no("Block I/O weight", "Weight")
 _NO_WEIGHT_DEVICE = _no("Block I/O weight_device", "Weight-device")
+_NO_NET_CLS = _no("network classes", "The class")
+_NO_NET_PRIO = _no("network priorities", "The priorities")
+_NO_RDMA = _no("RDMA limits", "The limits")
 _NO_HUGETLB = _no("huge page limits", "Limit")
 
 
@@ -74,6 +77,8 @@ _THROTTLES = (
 
 
 def plan_v1(resources: Resources) -> list[Step]:
+    if resources.get("unified"):
+        raise ValueError("resources.unified: this host has cgroup v1")
     """Raises `ValueError` for what v1 cannot do at all."""
     if resources.get("unified"):
         raise ValueError("cannot use unified cgroup settings on cgroup v1")
@@ -84,11 +89,16 @@ def plan_v1(resources: Resources) -> list[Step]:
         *_pids(resources.get("pids") or {}, file="pids.max"),
         *_blkio_v1(resources.get("blockIO") or {}),
         *_hugetlb(resources.get("hugepageLimits") or [], suffix="limit_in_bytes"),
+        *_network(resources.get("network") or {}),
+        *_rdma(resources.get("rdma") or {}),
     ]
 
 
 def plan_v2(resources: Resources) -> list[Step]:
+    if any((resources.get("network") or {}).values()):
+        raise ValueError("resources.network: cgroup v2 has no controller for it")
     return [
+        *_rdma(resources.get("rdma") or {}),
         *_memory_v2(resources.get("memory") or {}),
         *_cpu_v2(resources.get("cpu") or {}),
         *_cpuset(resources.get("cpu") or {}),
@@ -97,6 +107,9 @@ def plan_v2(resources: Resources) -> list[Step]:
         *_hugetlb(resources.get("hugepageLimits") or [], suffix="max"),
         *_unified(resources.get("unified") or {}),
     ]
+
+
+_NO_VALUE = (None, -1, (1 << 64) - 1)  # -1 as those write it whose numbers have no sign
 
 
 def _memory_v1(memory: dict[str, Any]) -> Iterator[Step]:
@@ -119,7 +132,7 @@ def _memory_v1(memory: dict[str, Any]) -> Iterator[Step]:
     if memory.get("disableOOMKiller"):
         yield Write("memory", "memory.oom_control", "1", _NO_OOM_DISABLE)
     swappiness = memory.get("swappiness")
-    if swappiness is not None and swappiness != -1:
+    if swappiness not in _NO_VALUE:
         if not 0 <= swappiness <= 100:
             raise ValueError(
                 f"invalid memory swappiness value: {swappiness} (valid range is 0-100)"
@@ -139,7 +152,7 @@ def _memory_v2(memory: dict[str, Any]) -> Iterator[Step]:
         yield Write("memory", "memory.low", reservation, _NO_RESERVATION, "0")
     if memory.get("disableOOMKiller"):
         yield Write("memory", "", "", _NO_OOM_DISABLE)
-    if memory.get("swappiness") not in (None, -1):
+    if memory.get("swappiness") not in _NO_VALUE:
         yield Write("memory", "", "", _NO_SWAPPINESS)
 
 
@@ -282,6 +295,25 @@ def _hugetlb(limits: list[dict[str, Any]], *, suffix: str) -> Iterator[Step]:
         yield Write("hugetlb", f"hugetlb.{size}.{suffix}", limit, _NO_HUGETLB)
         # Kernel 5.7: without the reservation limit an mmap succeeds and its use is a SIGBUS.
         yield Write("hugetlb", f"hugetlb.{size}.rsvd.{suffix}", limit)
+
+
+def _network(network: dict[str, Any]) -> Iterator[Step]:
+    if network.get("classID"):
+        yield Write("net_cls", "net_cls.classid", str(network["classID"]), _NO_NET_CLS, "0")
+    for entry in network.get("priorities") or []:
+        value = f"{entry['name']} {entry['priority']}"
+        yield Write("net_prio", "net_prio.ifpriomap", value, _NO_NET_PRIO)
+
+
+def _rdma(devices: dict[str, dict[str, Any]]) -> Iterator[Step]:
+    for device, limits in devices.items():
+        words = [
+            f"{word}={limits[key]}"
+            for key, word in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object"))
+            if limits.get(key) is not None
+        ]
+        if words:
+            yield Write("rdma", "rdma.max", " ".join([device, *words]), _NO_RDMA)
 
 
 def _unified(files: dict[str, str]) -> Iterator[Step]:

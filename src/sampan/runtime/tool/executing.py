@@ -16,12 +16,14 @@ from sampan.runtime.tool.bundle import load_process
 from sampan.runtime.tool.creating import open_descriptors, write_pid
 from sampan.runtime.tool.state import (
     PAUSED,
+    RUNNING,
     STOPPED,
     Record,
     Store,
     ToolError,
     alive,
     group_of,
+    oci_state,
     status_of,
 )
 from sampan.runtime.tool.terminals import check_terminal, send_console, send_pidfd
@@ -54,6 +56,7 @@ def execute(kernel: Kernel, store: Store, options: Options) -> Executed:
             terminal=terminal,
             console_size=(size["height"], size["width"]) if size else own_size(),
             preserve_fds=preserved,
+            state=oci_state(record, RUNNING),
         )
     finally:
         kernel.close(target.pidfd)

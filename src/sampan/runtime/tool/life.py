@@ -10,6 +10,7 @@ import time
 from sampan.linux.cgroup import Cgroup
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
+from sampan.runtime.create import listen_for
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.hooks import parse_hooks, run_hooks
 from sampan.runtime.tool import gate
@@ -44,7 +45,8 @@ def start(kernel: Kernel, store: Store, container_id: str) -> None:
         raise ToolError("cannot start an already running container")
     try:
         sync.tell(channel, sync.START)
-        sync.expect_end(channel)
+        listen = listen_for(record.config, oci_state(record, CREATED), record.pid)
+        sync.expect_end(channel, listen)
     except Exception as error:
         raise RuntimeFailure.during("error starting the command", error) from None
     finally:
