@@ -156,6 +156,7 @@ async def _run(
         networks = await Networks.start(network_config(config, paths))
     distribution = Distribution(store, options_of(config, os.environ))
     services = _services(config, paths, store, distribution, networks, spawn)
+    _reload_on_hangup(arguments, services)
     with phase("reconcile"):
         reconcile.load(services)
         await reconcile.reconcile(services)
@@ -173,6 +174,7 @@ async def _run(
         await reconcile.let_go(services)
         await networks.stop()
         await distribution.close()
+        services.events.close()
         await store.close()
         spawn.close()
         listen.remove_paths(config.hosts)
@@ -189,6 +191,7 @@ def _services(
 ) -> Services:
     from sampan.engine.clock import Clock
     from sampan.engine.containers import Containers
+    from sampan.engine.eventlog import EventLog
     from sampan.engine.events import Events
     from sampan.engine.exec import Execs
     from sampan.engine.host import leave_cgroup_above, look_around, raise_own_limits
@@ -213,7 +216,7 @@ def _services(
         monitors=monitors,
         containers=Containers(),
         execs=Execs(),
-        events=Events(clock.now),
+        events=Events(clock.now, log=EventLog(paths.events)),
         kernel=LinuxKernel(),
         spawn=spawn.spawn,
         seccomp_default=seccomp_default(config.seccomp_profile),
@@ -222,15 +225,28 @@ def _services(
 
 
 def _catch_signals(arguments: options.Arguments) -> Any:
-    """SIGTERM and SIGINT end the daemon, containers go on; SIGHUP reads `debug` and `log-level` again."""
+    """SIGTERM and SIGINT end the daemon, containers go on; SIGHUP: `_reload_on_hangup`."""
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    # The spawner is our only child, and EOF tells of its end.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    _reload_on_hangup(arguments)
+    return stop
+
+
+def _reload_on_hangup(arguments: options.Arguments, services: Services | None = None) -> None:
+    """Read `debug` and `log-level` again at every SIGHUP, and tell of it once there is somebody to tell."""
     import asyncio
     import logging
     import signal
 
-    from sampan.engine import journal
+    from sampan.engine import journal, system
     from sampan.engine.config import ConfigError
-
-    stop = asyncio.Event()
 
     def reload() -> None:
         try:
@@ -239,14 +255,10 @@ def _catch_signals(arguments: options.Arguments) -> Any:
             logging.getLogger("sampan").error("cannot reload the configuration: %s", error)
             return
         journal.set_up(config.log_level, debug=config.debug)
+        if services is not None:
+            system.tell_reload(services, config)
 
-    # The spawner is our only child, and EOF tells of its end.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    return stop
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 if __name__ == "__main__":

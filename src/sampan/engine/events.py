@@ -1,5 +1,7 @@
 """What happened: a bounded ring of events and whoever listens, in dockerd's words and order.
 
+What is older than the ring is in the log on disk (`eventlog.py`), where the ring comes from at a start.
+
 Out of scope: who emits what (the verbs and the actor).
 """
 
@@ -7,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 
 from sampan.engine import filters as rules
+from sampan.engine.event import Event as Event
+from sampan.engine.eventlog import EventLog
 from sampan.engine.filters import Filters
 from sampan.errors import Unavailable
 
@@ -23,16 +26,6 @@ _ACCEPTED = """
 ACCEPTED = frozenset(_ACCEPTED.strip().split(" "))
 # Their actions carry a text after a colon ("exec_start: sh"), so they are matched by their beginning.
 _WITH_TEXT = ("exec_create", "exec_start", "health_status")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    type: str  # "container", "image", "network", "volume", "daemon"
-    action: str  # "create", "die", "exec_start: /bin/sh", …
-    actor: str  # id (or name) of the thing
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    time: int = 0  # nanoseconds since the epoch, different for every event
-    scope: str = "local"
 
 
 class Subscription:
@@ -49,10 +42,11 @@ class Subscription:
         self._overflown = False
         self._closed = False
 
-    def offer(self, event: Event) -> None:
+    def offer(self, event: Event, *, past: bool = False) -> None:
+        """`past`: of those that it begins with, however many they are."""
         if (self._until and event.time > self._until) or not matches(event, self._filters):
             return
-        if len(self._queue) >= BACKLOG:
+        if len(self._queue) >= BACKLOG and not past:
             self._overflown = True
         else:
             self._queue.append(event)
@@ -89,10 +83,14 @@ class Subscription:
 
 
 class Events:
-    def __init__(self, now: Callable[[], int], *, size: int = RING) -> None:
+    def __init__(
+        self, now: Callable[[], int], *, size: int = RING, log: EventLog | None = None
+    ) -> None:
         self.now = now
-        self._last = 0
-        self._ring: deque[Event] = deque(maxlen=size)
+        self._log = log
+        self._ring: deque[Event] = deque(log.events() if log else (), maxlen=size)
+        self._last = log.last.time if log and log.last else 0
+        self._whole = log is None or len(self._ring) < size  # nothing is older than what is in it
         self._subscriptions: set[Subscription] = set()
 
     def emit(
@@ -101,7 +99,10 @@ class Events:
         # Strictly growing, so that `since` with the time of the last event seen misses none.
         self._last = max(self.now(), self._last + 1)
         event = Event(kind, action, actor, dict(attributes or {}), self._last)
+        self._whole = self._whole and len(self._ring) < (self._ring.maxlen or 0)
         self._ring.append(event)
+        if self._log is not None:
+            self._log.append(event)
         for subscription in list(self._subscriptions):
             subscription.offer(event)
         return event
@@ -116,14 +117,24 @@ class Events:
         rules.check_filters(filters, ACCEPTED)
         subscription = Subscription(self, filters, until)
         if since or until:
-            for event in self._ring:
+            for event in self._past(since):
                 if event.time >= since:
-                    subscription.offer(event)
+                    subscription.offer(event, past=True)
         self._subscriptions.add(subscription)
         return subscription
 
+    def _past(self, since: int) -> Iterable[Event]:
+        if self._log is None or self._whole or not self._ring or self._ring[0].time <= since:
+            return self._ring
+        return self._log.events(since)
+
     def forget(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
+
+    def close(self) -> None:
+        """Nothing is emitted any more."""
+        if self._log is not None:
+            self._log.close()
 
     @property
     def listeners(self) -> int:

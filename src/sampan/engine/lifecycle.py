@@ -78,6 +78,8 @@ def watch(services: Services, actor: Actor, monitor: Monitor) -> None:
                 actor.post(lambda: container_exited(services, actor, monitor, exit_of(message)))
             case "exec_exit":
                 services.execs.ended(services, str(message["exec_id"]), int(message["exit_code"]))
+            case "detached":
+                tell_detached(services, actor.record, message.get("exec_id"))
             case "oom":
                 services.events.emit(
                     "container", "oom", actor.record.id, attributes_of(actor.record)
@@ -89,6 +91,17 @@ def watch(services: Services, actor: Actor, monitor: Monitor) -> None:
     actor.monitor = monitor
     monitor.on_lost = on_lost
     monitor.on_event = on_event
+
+
+def tell_detached(services: Services, record: ContainerRecord, exec_id: object) -> None:
+    """A client has pressed its detach keys."""
+    said = attributes_of(record)
+    if exec_id:
+        services.events.emit(
+            "container", "exec_detach", record.id, {**said, "execID": str(exec_id)}
+        )
+    else:
+        services.events.emit("container", "detach", record.id, said)
 
 
 def exit_of(message: Message) -> Exit:

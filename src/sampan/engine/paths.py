@@ -24,6 +24,10 @@ class Paths(NamedTuple):
         return os.path.join(self.exec_root, "network.json")
 
     @property
+    def events(self) -> str:
+        return os.path.join(self.data_root, "events")
+
+    @property
     def init(self) -> str:
         """The first process of `--init`; here because /run is often mounted noexec."""
         return os.path.join(self.data_root, "init")

@@ -8,6 +8,7 @@ import platform
 from typing import Any
 
 from sampan.engine import images, registries, times, volumes
+from sampan.engine.config import DaemonConfig
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import NotFound
@@ -267,3 +268,13 @@ async def _volume_item(services: Services, volume: Volume) -> dict[str, Any]:
         "Scope": "local",
         "UsageData": {"RefCount": usage.references, "Size": usage.size},
     }
+
+
+def tell_reload(services: Services, config: DaemonConfig) -> None:
+    """The configuration was read again."""
+    said = {
+        "debug": str(config.debug).lower(),
+        "log-level": config.log_level,
+        "name": services.host.name(),
+    }
+    services.events.emit("daemon", "reload", installation_id(services), said)

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from sampan.engine import transitions
+from sampan.engine.create import attributes_of
 from sampan.engine.groups import cgroup_of
 from sampan.engine.program import run_program
 from sampan.engine.services import Services
@@ -36,7 +37,9 @@ async def list_processes(services: Services, ref: str, options: str = "") -> Pro
     # All of the host's where ps does not understand this (busybox); the filter is below.
     chosen = await _ps(services, [*words, "-q", ",".join(map(str, pids))]) if pids else None
     output = chosen if chosen is not None else await _ps(services, words, last=True)
-    return parse_output(output or "", set(pids))
+    found = parse_output(output or "", set(pids))
+    services.events.emit("container", "top", record.id, attributes_of(record))
+    return found
 
 
 async def _ps(services: Services, words: list[str], *, last: bool = False) -> str | None:
