@@ -148,7 +148,7 @@ async def test_usage_counts_what_the_container_wrote(store: Store, snapshots: Sn
     (upper / "d").mkdir()
     (upper / "d" / "f").write_bytes(b"12345")
     os.link(upper / "d" / "f", upper / "g")
-    assert await snapshots.usage("container") == (5, 2)
+    assert (await snapshots.usage("container"))[:2] == (5, 2)
     with pytest.raises(NotFound):
         await snapshots.usage("nosuch")
 

@@ -17,8 +17,13 @@ import pytest
 
 from sampan.engine import (
     attach,
+    commit,
     create,
+    disk_usage,
     exec,
+    export,
+    fsck,
+    image_prune,
     images,
     kill,
     logs,
@@ -50,6 +55,8 @@ from sampan.spec.container import ContainerConfig, HostConfig, NetworkingConfig
 from sampan.spec.digest import Digest
 from sampan.spec.image import ImageConfig, RootFS
 from sampan.spec.mount import Mount
+from sampan.spec.platform import Platform
+from sampan.store.fsck import Problem, Report
 from sampan.store.images import HistoryEntry, Image
 from sampan.store.volumes import Volume
 from tests.fakes.distribution import FakeDistribution
@@ -402,6 +409,7 @@ class FakeEngine:
         chunks: AsyncIterator[bytes],
         *,
         quiet: bool,
+        platforms: list[Platform],
         progress: Callable[[dict[str, Any]], Any],
     ) -> None:
         self._note("load", quiet=quiet)
@@ -434,8 +442,44 @@ class FakeEngine:
             "Components": [engine],
         }
 
-    async def disk_usage(self, services: Services) -> dict[str, Any]:
-        return {"LayersSize": 1, "ImageUsage": {"TotalCount": 1}}
+    async def disk_usage(
+        self, services: Services, kinds: list[str], *, verbose: bool
+    ) -> dict[str, Any]:
+        self._note("disk_usage", kinds=kinds, verbose=verbose)
+        container = {"Id": next(iter(self.records), ""), "State": "x", "SizeRw": 7}
+        return {
+            "LayersSize": 1,
+            "Containers": [container],
+            "ImageUsage": {"TotalCount": 1},
+        }
+
+    async def commit_container(self, services: Services, ref: str, **options: Any) -> str:
+        self._note("commit", ref=ref, **options)
+        return IMAGE.id
+
+    async def export_container(self, services: Services, ref: str) -> AsyncIterator[bytes]:
+        self._note("export", ref=ref)
+        if ref == "gone":
+            raise NotFound(f"No such container: {ref}")
+        yield b"tar"
+        if ref == "broken":
+            raise OSError(5, "broken")
+
+    def save_images(
+        self, services: Services, names: list[str], **options: Any
+    ) -> AsyncIterator[bytes]:
+        self._note("save", names=names, **options)
+        return self.export_container(services, names[0] if names else "")
+
+    async def prune_images(
+        self, services: Services, filters: dict[str, list[str]]
+    ) -> tuple[list[dict[str, str]], int]:
+        self._note("prune_images", filters=filters)
+        return [{"Deleted": IMAGE.id}], 42
+
+    async def check_store(self, services: Services, *, repair: bool) -> Report:
+        self._note("fsck", repair=repair)
+        return Report(1, 2, 3, [Problem("missing", "blob x", "it is not here", repaired=repair)])
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = {
@@ -449,12 +493,18 @@ class FakeEngine:
                 "list_images",
                 "inspect_image",
                 "count_containers",
+                "save_images",
                 "import_image",
                 "load_images",
                 "tag_image",
                 "delete_image",
             ),
-            system: ("info", "version", "disk_usage"),
+            system: ("info", "version"),
+            disk_usage: ("disk_usage",),
+            commit: ("commit_container",),
+            export: ("export_container",),
+            image_prune: ("prune_images",),
+            fsck: ("check_store",),
         }
         for module, names in whole.items():
             for name in names:

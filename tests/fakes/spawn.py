@@ -66,10 +66,11 @@ def serve(fd: int) -> None:
     """The spawner's side, until the other end closes."""
     from sampan.store.worker import ROLES
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     channel = Channel.adopt(fd)
     while (packet := channel.receive()) is not None:
         message, fds = packet
+        _reap()
         pid = os.fork()
         if pid == 0:
             try:
@@ -81,3 +82,12 @@ def serve(fd: int) -> None:
         channel.send({"pid": pid}, [pidfd])
         for received in [pidfd, *fds]:
             os.close(received)
+
+
+def _reap() -> None:
+    """Here, and not by the kernel at once: a child that ended before its pidfd was opened would have none."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass

@@ -1,4 +1,4 @@
-"""Images: list, inspect, history, import, load, tag, delete."""
+"""Images: list, inspect, history, import, load, save, tag, delete, prune."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aiohttp import web
 from sampan.api import registries
 from sampan.api.call import CHUNK, Call
 from sampan.api.routing import Route
-from sampan.api.streaming import Batcher, Progress
+from sampan.api.streaming import Batcher, Progress, send_archive
 from sampan.api.views import images as view
 from sampan.api.views.storage import graph_driver
-from sampan.engine import images
+from sampan.engine import image_prune, images
 from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.store.images import Image
 
@@ -118,7 +118,11 @@ async def load(call: Call) -> web.StreamResponse:
         progress = Progress(out)
         try:
             await images.load_images(
-                call.services, call.body(), quiet=call.query.flag("quiet"), progress=progress
+                call.services,
+                call.body(),
+                quiet=call.query.flag("quiet"),
+                platforms=[registries.platform_of(text) for text in _platform_texts(call)],
+                progress=progress,
             )
         except SampanError as error:
             if out.response is None and not out.pending:
@@ -127,6 +131,22 @@ async def load(call: Call) -> web.StreamResponse:
         if out.response is None:
             await out.open()
     return _sent(out)
+
+
+async def save(call: Call) -> web.StreamResponse:
+    """Of one image, or of all that are named in the query."""
+    names = [call.name] if "name" in call.names else call.query.texts("names")
+    wanted = [registries.platform_of(text) for text in _platform_texts(call)]
+    return await send_archive(call, images.save_images(call.services, names, platforms=wanted))
+
+
+def _platform_texts(call: Call) -> list[str]:
+    return call.query.texts("platform") if call.version >= (1, 48) else []
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    done, freed = await image_prune.prune_images(call.services, call.query.filters())
+    return call.answer({"ImagesDeleted": done or None, "SpaceReclaimed": freed})
 
 
 async def tag(call: Call) -> web.StreamResponse:
@@ -150,6 +170,9 @@ ROUTES = [
     Route("GET", "/images/json", list_images),
     Route("POST", "/images/create", create_image),
     Route("POST", "/images/load", load),
+    Route("POST", "/images/prune", prune),
+    Route("GET", "/images/get", save),
+    Route("GET", "/images/{name*}/get", save),
     Route("GET", "/images/{name*}/json", inspect_image),
     Route("GET", "/images/{name*}/history", history),
     Route("POST", "/images/{name*}/tag", tag),

@@ -43,8 +43,7 @@ async def pull_image(call: Call) -> web.StreamResponse:
 async def push_image(call: Call) -> web.StreamResponse:
     platform = None
     if call.query.text("platform") and call.version >= (1, 46):
-        body = decode.decode(call.query.text("platform").encode(), PlatformRequest)
-        platform = Platform(body.os, body.architecture, body.variant)
+        platform = platform_of(call.query.text("platform"))
 
     async def work(progress: Progress) -> None:
         await push.push_image(
@@ -57,6 +56,12 @@ async def push_image(call: Call) -> web.StreamResponse:
         )
 
     return await _with_progress(call, work)
+
+
+def platform_of(text: str) -> Platform:
+    """A platform as JSON, as newer parts of the API have it. Raises InvalidParameter."""
+    body = decode.decode(text.encode(), PlatformRequest)
+    return Platform(body.os, body.architecture, body.variant)
 
 
 async def _with_progress(

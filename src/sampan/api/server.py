@@ -12,6 +12,7 @@ from sampan.api import (
     containers,
     exec,
     images,
+    making,
     networks,
     registries,
     streams,
@@ -41,7 +42,7 @@ def make_app(
     """
     nouns = (
         *(system, containers, changing, archive, watching, streams, exec, images),
-        *(registries, volumes, networks),
+        *(registries, making, volumes, networks),
     )
     router = Router([route for noun in nouns for route in noun.ROUTES])
     edge = Edge(services, router, version=version)

@@ -114,6 +114,19 @@ async def _closable(
             await close()
 
 
+async def send_archive(call: Call, chunks: AsyncGenerator[bytes, None]) -> web.StreamResponse:
+    """A tar whose first piece decides the status; a failure later cuts the connection, so that nobody takes what was
+    sent for an archive."""
+    with call.cancelled_when_gone():
+        async with aclosing(chunks) as pieces:
+            first = await anext(pieces, b"")
+            response = await call.stream("application/x-tar")
+            await response.write(first)
+            async for piece in pieces:
+                await response.write(piece)
+    return response
+
+
 class Progress:
     """JSON messages, one a line, as `docker load` and `docker pull` read them."""
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from aiohttp import web
 
 from sampan.api import encode, versions
 from sampan.api.call import Call
+from sampan.api.containers import ImageNames
 from sampan.api.routing import Route
 from sampan.api.views import events as view
-from sampan.engine import system, times
+from sampan.api.views.containers import summary
+from sampan.engine import disk_usage as usage
+from sampan.engine import fsck, system, times
 from sampan.errors import SampanError
 
 _NO_CACHE = {
@@ -41,7 +47,42 @@ async def info(call: Call) -> web.StreamResponse:
 
 
 async def disk_usage(call: Call) -> web.StreamResponse:
-    return call.view("DiskUsage", await system.disk_usage(call.services))
+    kinds = call.query.texts("type") if call.version >= (1, 42) else []
+    verbose = call.query.flag("verbose") or call.version < (1, 52)
+    body = await usage.disk_usage(call.services, kinds, verbose=verbose)
+    _show_containers(call, body.get("Containers", ()))
+    return call.view("DiskUsage", body)
+
+
+def _show_containers(call: Call, items: Iterable[dict[str, Any]]) -> None:
+    """As a list of containers has them, with their sizes."""
+    now, names = call.services.clock.now(), ImageNames(call)
+    known = {record.id: record for record in call.services.containers.all()}
+    for item in items:
+        record = known.get(item["Id"])
+        if record is not None:
+            item.update(summary(record, now=now, image=names.shown(record)) | item)
+
+
+async def check_store(call: Call) -> web.StreamResponse:
+    """Sampan's own: is everything in the store whole?"""
+    report = await fsck.check_store(call.services, repair=call.query.flag("repair"))
+    return call.answer(
+        {
+            "Blobs": report.blobs,
+            "Layers": report.layers,
+            "Images": report.images,
+            "Problems": [
+                {
+                    "Kind": problem.kind,
+                    "Object": problem.thing,
+                    "Detail": problem.detail,
+                    "Repaired": problem.repaired,
+                }
+                for problem in report.problems
+            ],
+        }
+    )
 
 
 # What a client may ask for by Accept since 1.52 and 1.53: how lines begin and end.
@@ -91,4 +132,5 @@ ROUTES = [
     Route("GET", "/info", info),
     Route("GET", "/events", events),
     Route("GET", "/system/df", disk_usage),
+    Route("POST", "/system/fsck", check_store),
 ]

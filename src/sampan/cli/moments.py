@@ -71,6 +71,12 @@ def format_nano(seconds: int, nanoseconds: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{nanoseconds:09d}{_zone(local)}"
 
 
+def format_seconds(seconds: int) -> str:
+    """RFC 3339 in local time: `2026-11-24T05:32:35Z`."""
+    local = time.localtime(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}{_zone(local)}"
+
+
 def days_since_epoch(year: int, month: int, day: int) -> int:
     leap = month > 2 and (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
     before = year - 1

@@ -29,6 +29,8 @@ from sampan.spec.image import Descriptor, Manifest
 from sampan.spec.reference import Reference, parse
 from sampan.store.content import Blob
 from sampan.store.images import Image
+from sampan.store.leases import Lease
+from sampan.store.rebuild import keep_layer
 from sampan.store.store import Store
 
 MOUNT_TRIES = 3
@@ -159,7 +161,7 @@ class Pusher:
             for layer in planned.layers:
                 lease.hold("blob", layer.blob.digest)
             lease.hold("blob", image.id)
-            pushing = _Pushing(self, remote, reference)
+            pushing = _Pushing(self, remote, reference, lease)
             descriptors = await pushing.layers(planned.layers)
             config = Blob(parse_digest(planned.config.digest), planned.config.size)
             await pushing.config(config)
@@ -206,6 +208,7 @@ class _Pushing:
     pusher: Pusher
     remote: Remote
     reference: Reference
+    lease: Lease
     tasks: dict[Digest, asyncio.Task[Descriptor]] = field(default_factory=dict)
 
     async def layers(self, layers: Sequence[Layer]) -> list[Descriptor]:
@@ -248,6 +251,7 @@ class _Pushing:
         known = store.origins.compressed(blob.digest) if layer.compress else blob
         if known is not None and await self.remote.has_blob(known.digest):
             return known, "Layer already exists"
+        await keep_layer(store, blob.digest, self.lease)
         payload: Payload = (
             Compressed(store.content, blob) if layer.compress else Stored(store.content, blob)
         )

@@ -155,6 +155,7 @@ async def _root(
         if fd >= 0:
             yield {}, [fd]
         else:
+            await services.store.snapshots.unshare(record.id)
             yield {"view": _view(services, record).to_message()}, []
     finally:
         if fd >= 0:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sampan.engine import filters as rules
@@ -13,7 +13,11 @@ from sampan.engine import times
 from sampan.engine.filters import Filters
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
-from sampan.spec.reference import parse
+from sampan.errors import InvalidParameter, NotFound
+from sampan.spec.patterns import path_match
+from sampan.spec.platform import Platform
+from sampan.spec.reference import Reference, parse
+from sampan.store import save
 from sampan.store.image_remove import Use
 from sampan.store.images import Image
 
@@ -39,7 +43,7 @@ class Deleted:
 def list_images(
     services: Services, *, everything: bool = False, filters: dict[str, list[str]] | None = None
 ) -> list[Image]:
-    """Newest first. There are no intermediate images, so `everything` makes no difference.
+    """Newest first, each with the names that fit. `everything`: those too that are only parts of others.
 
     Raises InvalidParameter, NotFound (before, since)."""
     filters = filters or {}
@@ -50,38 +54,60 @@ def list_images(
             limit = created_of(services.store.images.resolve(ref))
             found = [image for image in found if _beside(key, created_of(image), limit)]
     for text in filters.get("until", ()):
-        limit = _until(services, text)
+        limit = until(services, text)
         found = [image for image in found if created_of(image) < limit]
     dangling = rules.boolean(filters, "dangling")
-    return [image for image in found if _wanted(image, filters, dangling)]
+    shown = [_with_fitting_names(image, filters.get("reference")) for image in found]
+    return [
+        image
+        for image in shown
+        if labels_fit(image, filters)
+        and _is_shown(services, image, filters, dangling, everything=everything)
+    ]
 
 
 def _beside(key: str, created: int, limit: int) -> bool:
     return created < limit if key == "before" else created > limit
 
 
-def _wanted(image: Image, filters: Filters, dangling: bool | None) -> bool:
+def labels_fit(image: Image, filters: Filters) -> bool:
     labels = image.config.config.labels or {}
     if not rules.labels_hold(filters, "label", labels):
         return False
-    if filters.get("label!") and rules.label_exists(filters["label!"], labels):
-        return False
-    if dangling is not None and dangling != (not image.repo_tags):
-        return False
-    patterns = filters.get("reference")
-    return not patterns or any(
-        _names(name, patterns) for name in image.repo_tags + image.repo_digests
-    )
+    return not (filters.get("label!") and rules.label_exists(filters["label!"], labels))
 
 
-def _names(name: str, patterns: list[str]) -> bool:
+def _with_fitting_names(image: Image, patterns: list[str] | None) -> Image:
     """A pattern without a tag stands for every tag."""
-    bare = name.partition("@")[0]
-    repository = bare.rpartition(":")[0] if ":" in bare.rpartition("/")[2] else bare
-    return any(fnmatchcase(text, pattern) for pattern in patterns for text in (name, repository))
+    if not patterns:
+        return image
+    fitting = [name for name in image.names if _fits(parse(name), patterns)]
+    return image._replace(names=tuple(fitting))
 
 
-def _until(services: Services, text: str) -> int:
+def _fits(name: Reference, patterns: list[str]) -> bool:
+    texts = (name.familiar(), name.familiar_name)
+    return any(path_match(pattern, text) for pattern in patterns for text in texts)
+
+
+def _is_shown(
+    services: Services,
+    image: Image,
+    filters: Filters,
+    dangling: bool | None,
+    *,
+    everything: bool,
+) -> bool:
+    """moby's rules: what has no name is dangling unless an image was made of it."""
+    if image.names:
+        return not (dangling and image.repo_tags)
+    if filters.get("reference") or dangling is False:
+        return False
+    is_part = bool(services.store.images.children(image.id))
+    return not is_part or (everything and not dangling)
+
+
+def until(services: Services, text: str) -> int:
     """A time, or a duration before now ("24h")."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
@@ -128,7 +154,7 @@ async def import_image(
     image = await services.store.import_rootfs(
         chunks, reference=reference, changes=changes or (), message=message, platform=platform
     )
-    _tell(services, "import", image.id, reference)
+    tell(services, "import", image.id, reference)
     return image
 
 
@@ -137,40 +163,88 @@ async def load_images(
     chunks: AsyncIterator[bytes],
     *,
     quiet: bool,
+    platforms: Sequence[Platform] = (),
     progress: Callable[[dict[str, Any]], Any],
 ) -> None:
-    """`docker load`: `progress` gets JSON messages ({"stream": …}) while it goes. Raises InvalidParameter."""
-    for image in await services.store.load(chunks, progress, quiet=quiet):
-        _tell(services, "load", image.id, image.id)
+    """`docker load`: `progress` gets JSON messages ({"stream": …}) while it goes. Raises InvalidParameter, NotFound."""
+    for image in await services.store.load(chunks, progress, quiet=quiet, platforms=platforms):
+        tell(services, "load", image.id, image.id)
+
+
+def check_platform(image: Image, name: str, wanted: Sequence[Platform]) -> None:
+    """An image is for one platform here; whoever asks for another one must not get this one. Raises NotFound."""
+    config = image.config
+    actual = Platform(config.os or "linux", config.architecture, config.variant)
+    if wanted and not any(platform.runs(actual) for platform in wanted):
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({actual}) does not match the specified "
+            f"platform ({wanted[0]})"
+        )
 
 
 async def tag_image(services: Services, ref: str, *, repo: str, tag: str) -> None:
     """Raises NotFound, InvalidParameter."""
     image = services.store.tag(ref, repo=repo, tag=tag)
     name = parse(f"{repo}:{tag}" if tag else repo).familiar()
-    _tell(services, "tag", image.id, name)
+    tell(services, "tag", image.id, name)
 
 
 async def delete_image(
     services: Services, ref: str, *, force: bool = False, prune: bool = True
 ) -> Deleted:
     """Raises NotFound, Conflict (in use)."""
-    uses: dict[str, list[Use]] = {}
-    for record in services.containers.all():
-        running = record.state.alive or record.state is State.RESTARTING
-        for image_id in images_of(record):
-            uses.setdefault(image_id, []).append(Use(record.id, running))
     image = services.store.images.resolve(ref)
-    records = services.store.remove_image(ref, uses=uses, force=force, prune=prune)
+    parents = {image.id, *(parent.id for parent in _ancestors(services, image))}
+    records = services.store.remove_image(ref, uses=uses(services), force=force, prune=prune)
     for done in records:
         if "Untagged" in done:
-            _tell(services, "untag", image.id, image.id)
-        elif done["Deleted"] == image.id:
-            _tell(services, "delete", image.id, image.id)
+            tell(services, "untag", image.id, image.id)
+        elif done["Deleted"] in parents:
+            tell(services, "delete", done["Deleted"], done["Deleted"])
     return Deleted(tuple(records))
 
 
-def _tell(services: Services, action: str, image_id: str, name: str) -> None:
+def uses(services: Services) -> dict[str, list[Use]]:
+    """Which containers were made from which image."""
+    found: dict[str, list[Use]] = {}
+    for record in services.containers.all():
+        running = record.state.alive or record.state is State.RESTARTING
+        for image_id in images_of(record):
+            found.setdefault(image_id, []).append(Use(record.id, running))
+    return found
+
+
+def _ancestors(services: Services, image: Image) -> Iterator[Image]:
+    found = services.store.images.get(image.parent) if image.parent else None
+    while found is not None:
+        yield found
+        found = services.store.images.get(found.parent) if found.parent else None
+
+
+def save_images(
+    services: Services, names: Sequence[str], *, platforms: Sequence[Platform] = ()
+) -> AsyncGenerator[bytes, None]:
+    """`docker save`: one archive of all of them, each of which must be for one of `platforms` if there are any.
+
+    Raises NotFound, InvalidParameter; the stream raises OSError, SampanError."""
+    if not names:
+        raise InvalidParameter("no image to save was named")
+    chosen = save.choose(services.store, names)
+    for saved in chosen:
+        shown = [reference.familiar() for reference in saved.references]
+        check_platform(saved.image, shown[0] if shown else saved.image.id, platforms)
+        tell(services, "save", saved.image.id, saved.image.id)
+    return _archive(services, chosen)
+
+
+async def _archive(services: Services, chosen: list[save.Saved]) -> AsyncGenerator[bytes, None]:
+    with services.store.leases.open() as lease:
+        async with aclosing(save.save(services.store, chosen, lease)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+def tell(services: Services, action: str, image_id: str, name: str) -> None:
     labels: dict[str, str] = {}
     image = services.store.images.get(image_id)
     if image is not None:

@@ -83,6 +83,7 @@ class Prepare(Step[Launch]):
         bridged = launch.services.networks.default is not None
         settings.check_network_exists(launch.record.host_config.network_mode, bridged=bridged)
         await volumes.mount_for(launch.services, launch.record)
+        await launch.services.store.snapshots.unshare(launch.container_id)
         launch.root = launch.services.store.snapshots.mounts(launch.container_id)
         path = launch.services.paths.run(launch.container_id)
         shutil.rmtree(path, ignore_errors=True)  # of a start that a crash cut short

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sampan.distribution.credentials import Credentials
 from sampan.distribution.progress import Progress
+from sampan.engine.images import check_platform
 from sampan.engine.registries import reference_of, tell
 from sampan.engine.services import Services
-from sampan.errors import NotFound
 from sampan.spec.platform import Platform
 
 
@@ -25,17 +25,7 @@ async def push_image(
     reference = reference_of(name, tag)
     all_tags = reference.tag is None
     if platform is not None and not all_tags:
-        _check_platform(services, reference.familiar(), platform)
+        name = reference.familiar()
+        check_platform(services.store.images.resolve(name), name, [platform])
     await services.distribution.push(reference, credentials, progress, all_tags=all_tags)
     tell(services, "push", reference, None)
-
-
-def _check_platform(services: Services, name: str, wanted: Platform) -> None:
-    """An image is for one platform here; whoever asks for another one must not get this one pushed."""
-    config = services.store.images.resolve(name).config
-    actual = Platform(config.os or "linux", config.architecture, config.variant)
-    if not wanted.runs(actual):
-        raise NotFound(
-            f"image with reference {name} was found but its platform ({actual}) does not match the specified "
-            f"platform ({wanted})"
-        )

@@ -9,6 +9,7 @@ from sampan.engine import network_use, transitions
 from sampan.engine import volumes as volume_use
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
+from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.errors import SampanError
 
@@ -21,6 +22,7 @@ async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
         return
     record = actor.record
     actor.save(transitions.removing(record), durable=False)
+    last = _is_last(services, record)
     try:
         await network_use.release(services, record)
         # From here on it does not exist, whatever happens: the rest is swept by the next start at the latest.
@@ -36,10 +38,20 @@ async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
         actor.save(transitions.dead(actor.record, text), durable=False)
         raise SampanError(text) from error
     forget(services, actor)
+    if last:
+        services.store.collect()
     if volumes:
         await volume_use.remove_anonymous(services, record)
     services.events.emit("container", "destroy", record.id, attributes_of(record))
     actor.tell_removal()
+
+
+def _is_last(services: Services, record: ContainerRecord) -> bool:
+    """Whether layers may go with it: its image has been removed, or what it wrote has become a layer."""
+    store = services.store
+    return (
+        store.images.get(record.image_id) is None or store.snapshots.shared(record.id) is not None
+    )
 
 
 def forget(services: Services, actor: Actor) -> None:

@@ -1,4 +1,4 @@
-"""`docker info`, `docker version` and `docker system df`: what the daemon says of itself."""
+"""`docker info` and `docker version`: what the daemon says of itself."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import os
 import platform
 from typing import Any
 
-from sampan.engine import images, registries, times, volumes
+from sampan.engine import registries, times
 from sampan.engine.config import DaemonConfig
-from sampan.engine.records import ContainerRecord, State
+from sampan.engine.records import State
 from sampan.engine.services import Services
-from sampan.errors import NotFound
 from sampan.spec import platform as platforms
 from sampan.spec.version import VERSION
-from sampan.store.images import Image
-from sampan.store.volumes import Volume
 
 _LIMITS = {
     "MemoryLimit": "MemoryLimit",
@@ -171,103 +168,6 @@ def _forwarding() -> bool:
             return file.read().strip() == "1"
     except FileNotFoundError:
         return False
-
-
-async def disk_usage(services: Services) -> dict[str, Any]:
-    """The API's SystemDataUsage, in its newest form and the older ones' besides."""
-    found = services.store.images.list()
-    image_items = [_image_item(services, image) for image in found]
-    container_items = [await _container_item(services, r) for r in services.containers.all()]
-    volume_items = [await _volume_item(services, v) for v in services.store.volumes.list()]
-    unused = sum(item["Size"] for item in image_items if item["Containers"] == 0)
-    idle = sum(
-        item["SizeRw"] for item in container_items if item["State"] not in ("running", "paused")
-    )
-    (layers,) = services.store.metadata.texts("SELECT ifnull(sum(size), 0) FROM layers")
-    return {
-        "LayersSize": int(layers),
-        "Images": image_items,
-        "Containers": container_items,
-        "Volumes": volume_items,
-        "BuildCache": [],
-        "BuilderSize": 0,
-        "ImageUsage": _usage(
-            image_items, sum(i["Containers"] > 0 for i in image_items), unused, int(layers)
-        ),
-        "ContainerUsage": _usage(
-            container_items,
-            sum(item["State"] in ("running", "paused") for item in container_items),
-            idle,
-            sum(item["SizeRw"] for item in container_items),
-        ),
-        "VolumeUsage": _usage(
-            volume_items, sum(v["UsageData"]["RefCount"] > 0 for v in volume_items), 0, 0
-        ),
-        "BuildCacheUsage": _usage([], 0, 0, 0),
-    }
-
-
-def _usage(items: list[dict[str, Any]], active: int, reclaimable: int, size: int) -> dict[str, Any]:
-    return {
-        "ActiveCount": active,
-        "TotalCount": len(items),
-        "Reclaimable": reclaimable,
-        "TotalSize": size,
-        "Items": items,
-    }
-
-
-def _image_item(services: Services, image: Image) -> dict[str, Any]:
-    return {
-        "Containers": images.count_containers(services, image.id),
-        "Created": images.created_of(image) // 1_000_000_000,
-        "Id": image.id,
-        "Labels": image.config.config.labels,
-        "ParentId": "",
-        "RepoDigests": image.repo_digests,
-        "RepoTags": image.repo_tags,
-        "SharedSize": 0,
-        "Size": image.size,
-        "VirtualSize": image.size,
-    }
-
-
-async def _container_item(services: Services, record: ContainerRecord) -> dict[str, Any]:
-    try:
-        written = (await services.store.snapshots.usage(record.id)).size
-    except NotFound:  # it is being removed
-        written = 0
-    return {
-        "Id": record.id,
-        "Names": [f"/{record.name}"],
-        "Image": record.image_name,
-        "ImageID": record.image_id,
-        "Command": " ".join((record.path, *record.args)),
-        "Created": record.created // 1_000_000_000,
-        "Ports": [],
-        "SizeRw": written,
-        "SizeRootFs": 0,
-        "Labels": record.labels,
-        "State": str(record.state),
-        "Status": str(record.state),
-        "HostConfig": {"NetworkMode": record.host_config.network_mode},
-        "NetworkSettings": {"Networks": {}},
-        "Mounts": [],
-    }
-
-
-async def _volume_item(services: Services, volume: Volume) -> dict[str, Any]:
-    usage = await volumes.usage(services, volume)
-    return {
-        "CreatedAt": volume.created_at,
-        "Driver": "local",
-        "Labels": volume.labels,
-        "Mountpoint": services.store.volumes.mountpoint(volume.name),
-        "Name": volume.name,
-        "Options": volume.options,
-        "Scope": "local",
-        "UsageData": {"RefCount": usage.references, "Size": usage.size},
-    }
 
 
 def tell_reload(services: Services, config: DaemonConfig) -> None:

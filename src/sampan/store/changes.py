@@ -57,6 +57,15 @@ def find_changes(kernel: Kernel, upper: int, lower: int | None) -> list[Change]:
     return [Change(kind, path) for path, kind in sorted(comparison.found.items())]
 
 
+def remove_places(kernel: Kernel, upper: int, lower: int | None) -> None:
+    """Take away what the runtime made to mount something on, where the layers below have nothing of that name."""
+    comparison = _Comparison(kernel, upper, lower)
+    for path in sorted(_PLACES, key=len, reverse=True):
+        comparison.remove_place(path)
+    for path in sorted(_PARENTS):
+        comparison.remove_parent(path)
+
+
 def encode(changes: list[Change]) -> bytes:
     return b"".join(b"%d %b\0" % (kind, path) for kind, path in changes)
 
@@ -106,6 +115,45 @@ class _Comparison:
             self._hidden(folder, frozenset(names))
         return inner
 
+    def remove_place(self, path: bytes) -> None:
+        """An empty file or folder."""
+        above, _, name = path.rpartition(b"/")
+        status = _beneath(self._kernel, self._upper, path)
+        if status is None or not _is_place(path, status):
+            return
+        if self._lower is not None and self._below(path) is not None:
+            return
+        self._remove(above, name, status)
+
+    def remove_parent(self, path: bytes) -> None:
+        """A folder that was copied up, empty again, and otherwise what it is below."""
+        status = _beneath(self._kernel, self._upper, path)
+        below = self._below(path) if self._lower is not None else None
+        if status is None or below is None or not stat.S_ISDIR(status.st_mode):
+            return
+        if not _differs(path, status, below) and not self._is_opaque(path):
+            self._remove(b"", path, status)
+
+    def _is_opaque(self, path: bytes) -> bool:
+        fd = self._kernel.openat2(self._upper, path, _FOLDER, resolve=_STRICT)
+        try:
+            return is_opaque(fd)
+        finally:
+            os.close(fd)
+
+    def _remove(self, above: bytes, name: bytes, status: os.stat_result) -> None:
+        fd = self._kernel.openat2(self._upper, above or b".", _FOLDER, resolve=_STRICT)
+        try:
+            if stat.S_ISDIR(status.st_mode):
+                os.rmdir(name, dir_fd=fd)
+            else:
+                os.unlink(name, dir_fd=fd)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:
+            os.close(fd)
+
     def _hidden(self, folder: bytes, kept: frozenset[bytes]) -> None:
         assert self._lower is not None
         below = self._kernel.openat2(self._lower, folder or b".", _FOLDER, resolve=_STRICT)
@@ -126,17 +174,22 @@ class _Comparison:
 
     def _below(self, path: bytes) -> os.stat_result | None:
         assert self._lower is not None
-        try:
-            fd = self._kernel.openat2(self._lower, path, _LOOK, resolve=_STRICT)
-        except OSError as error:
-            if error.errno not in (*_ABSENT, errno.ELOOP):
-                raise
-            return None
-        try:
-            found = os.fstat(fd)
-        finally:
-            os.close(fd)
-        return None if is_whiteout(found) else found
+        found = _beneath(self._kernel, self._lower, path)
+        return None if found is None or is_whiteout(found) else found
+
+
+def _beneath(kernel: Kernel, root: int, path: bytes) -> os.stat_result | None:
+    """What is at `path`, without following a link; None when nothing is."""
+    try:
+        fd = kernel.openat2(root, path, _LOOK, resolve=_STRICT)
+    except OSError as error:
+        if error.errno not in (*_ABSENT, errno.ELOOP):
+            raise
+        return None
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
 
 
 def is_opaque(folder: int) -> bool:

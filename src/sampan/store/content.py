@@ -56,6 +56,13 @@ class Content:
         except FileNotFoundError:
             raise NotFound(f"content {digest}: not found") from None
 
+    def disk(self, digest: Digest) -> int:
+        """Bytes of the disk that it takes; 0 when it is not here."""
+        try:
+            return os.stat(self.path(digest)).st_blocks * 512
+        except FileNotFoundError:
+            return 0
+
     def open(self, digest: Digest) -> int:
         """A descriptor for reading, the caller's. Raises NotFound."""
         try:

@@ -1,13 +1,15 @@
-"""Filling a new volume with what the image has at its mount point. Runs in a worker.
+"""Copies of trees, made by workers: a new volume gets what the image has there, a layer what a container wrote.
 
 The image is an overlay that is mounted nowhere (`fsmount` gives a descriptor), its path is looked up by the
 kernel inside that root, and the copy goes from descriptor to descriptor. Kept: owners, modes, times, xattrs,
-hard links, devices. Sockets are left out. Nothing here trusts a name of the image.
+hard links, devices. Sockets are left out. Nothing here trusts a name of the image. Where the file system can, files
+are cloned (`FICLONE`), which copies nothing.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections import deque
@@ -15,13 +17,15 @@ from collections import deque
 from sampan.linux import constants as c
 from sampan.linux.inroot import open_in_root
 from sampan.linux.kernel import Kernel
-from sampan.store.changes import open_lower
+from sampan.store.changes import OPAQUE, open_lower
 
 _STRICT = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 24
+_FICLONE = 0x40049409  # linux/fs.h
+_FOREIGN = ("trusted.overlay.", "user.overlay.", "security.selinux")
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -40,15 +44,19 @@ def open_source(kernel: Kernel, lower: list[str], path: str) -> int | None:
         os.close(root)
 
 
-def copy_tree(kernel: Kernel, source: int, destination: int) -> None:
-    """Copy everything below `source`, and the folder's own metadata, into the empty `destination`."""
-    Copier(kernel, source, destination).run()
+def copy_tree(kernel: Kernel, source: int, destination: int, *, layer: bool = False) -> None:
+    """Copy everything below `source`, and the folder's own metadata, into the empty `destination`.
+
+    A `layer` is overlayfs's: opaque folders stay opaque, and whoever writes into it meanwhile may take files away.
+    """
+    Copier(kernel, source, destination, layer=layer).run()
 
 
 class Copier:
     """Breadth first, one folder open at a time on each side, whatever the depth."""
 
-    def __init__(self, kernel: Kernel, source: int, destination: int) -> None:
+    def __init__(self, kernel: Kernel, source: int, destination: int, *, layer: bool) -> None:
+        self._layer = layer
         self._kernel = kernel
         self._source = source
         self._destination = destination
@@ -75,7 +83,7 @@ class Copier:
                 self._open(self._destination, folder),
             )
             try:
-                _copy_metadata(source, destination)
+                _copy_metadata(source, destination, layer=self._layer)
             finally:
                 os.close(source)
                 os.close(destination)
@@ -99,11 +107,19 @@ class Copier:
                 inner.append(path)
             elif found.st_nlink > 1 and (found.st_dev, found.st_ino) in self._links:
                 self._link(self._links[found.st_dev, found.st_ino], destination, name)
-            else:
-                if found.st_nlink > 1:
-                    self._links[found.st_dev, found.st_ino] = path
-                _copy_entry(found, source, destination, name)
+            elif self._copy(found, source, destination, name) and found.st_nlink > 1:
+                self._links[found.st_dev, found.st_ino] = path
         return inner
+
+    def _copy(self, found: os.stat_result, source: int, destination: int, name: bytes) -> bool:
+        """False: it has gone meanwhile."""
+        try:
+            _copy_entry(found, source, destination, name)
+        except FileNotFoundError:
+            if not self._layer:
+                raise
+            return False
+        return True
 
     def _link(self, first: bytes, destination: int, name: bytes) -> None:
         folder, _, leaf = first.rpartition(b"/")
@@ -120,8 +136,9 @@ def _copy_entry(found: os.stat_result, source: int, destination: int, name: byte
         try:
             writer = os.open(name, _WRITE, 0o600, dir_fd=destination)
             try:
-                while os.sendfile(writer, reader, None, _PIECE):
-                    pass
+                if not _clone(writer, reader):
+                    while os.sendfile(writer, reader, None, _PIECE):
+                        pass
                 _copy_metadata(reader, writer)
             finally:
                 os.close(writer)
@@ -139,13 +156,24 @@ def _copy_entry(found: os.stat_result, source: int, destination: int, name: byte
     os.utime(name, ns=times, dir_fd=destination, follow_symlinks=False)
 
 
-def _copy_metadata(source: int, destination: int) -> None:
+def _clone(writer: int, reader: int) -> bool:
+    """Share the blocks, where the file system can (btrfs, XFS)."""
+    try:
+        fcntl.ioctl(writer, _FICLONE, reader)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL):
+            return False
+        raise
+    return True
+
+
+def _copy_metadata(source: int, destination: int, *, layer: bool = False) -> None:
     """Owner, mode, xattrs and times, from descriptor to descriptor."""
     found = os.fstat(source)
     os.fchown(destination, found.st_uid, found.st_gid)
     os.fchmod(destination, stat.S_IMODE(found.st_mode))
     for name in os.listxattr(source):
-        if name.startswith(("trusted.overlay.", "user.overlay.", "security.selinux")):
+        if name.startswith(_FOREIGN) and not (layer and name == OPAQUE):
             continue
         try:
             os.setxattr(destination, name, os.getxattr(source, name))

@@ -47,8 +47,7 @@ class Collector:
     def collect(self) -> Collected:
         """Take away every unreferenced layer and blob."""
         layers = self.collect_layers()
-        keep = set(self._metadata.texts("SELECT digest FROM image_blobs"))
-        keep |= self._leases.held("blob")
+        keep = self._kept_blobs()
         blobs = reclaimed = 0
         for digest in self._content.digests():
             if digest not in keep:
@@ -59,6 +58,17 @@ class Collector:
             self._origins.forget_unused()
         self._drop_stale()
         return Collected(blobs, layers, reclaimed)
+
+    def _kept_blobs(self) -> set[str]:
+        keep = set(self._metadata.texts("SELECT digest FROM image_blobs"))
+        keep -= set(self._snapshots.packed())  # made of their folders for somebody who has got them
+        return keep | self._leases.held("blob")
+
+    def unreferenced(self) -> tuple[list[Digest], list[Digest]]:
+        """Blobs and layers that `collect` would take away."""
+        keep = self._kept_blobs() | set(self._snapshots.packed())
+        blobs = [digest for digest in self._content.digests() if digest not in keep]
+        return blobs, self._snapshots.unused_layers(keep=self._leases.held("layer"))
 
     def _drop_stale(self) -> None:
         """Blobs that stopped arriving a day ago: nobody will resume them."""

@@ -2,6 +2,7 @@
 
 A name is untagged first, and the image goes with its last name. An id removes the image itself when all of
 its names are of one repository. Running containers can never lose their image; stopped ones only by force.
+What an image was committed from goes with it when it has no name, no other child and no container (`parents`).
 """
 
 from __future__ import annotations
@@ -39,13 +40,32 @@ def plan(images: Images, ref: str, uses: Uses, *, force: bool) -> Plan:
     image = images.resolve(ref)
     users = uses.get(image.id, ())
     references = [parse(name) for name in image.names]
+    children = bool(images.children(image.id))
     if image.id.startswith(ref) or hex_of(image.id).startswith(ref):
-        return _plan_by_id(image, references, users, force=force)
-    return _plan_by_name(image, references, ref, users, force=force)
+        return _plan_by_id(image, references, users, force=force, children=children)
+    return _plan_by_name(image, references, ref, users, force=force, children=children)
+
+
+def parents(images: Images, image: Image, uses: Uses) -> list[Image]:
+    """What goes with `image`, nearest first: nameless, childless but for it, and used by no container."""
+    found: list[Image] = []
+    child, parent = image, images.get(image.parent) if image.parent else None
+    while parent is not None and not parent.names and not uses.get(parent.id):
+        if list(images.children(parent.id)) != [child.id]:
+            break
+        found.append(parent)
+        child, parent = parent, images.get(parent.parent) if parent.parent else None
+    return found
 
 
 def _plan_by_name(
-    image: Image, references: list[Reference], ref: str, users: Sequence[Use], *, force: bool
+    image: Image,
+    references: list[Reference],
+    ref: str,
+    users: Sequence[Use],
+    *,
+    force: bool,
+    children: bool,
 ) -> Plan:
     if users and not force and _is_single(references):
         raise Conflict(
@@ -63,13 +83,18 @@ def _plan_by_name(
         untag += gone
         rest = [other for other in rest if other not in gone]
     # A running container keeps its image, dangling; a stopped one loses it, since that was forced.
-    free = not users or (force and not any(use.running for use in users))
+    free = not children and (not users or (force and not any(use.running for use in users)))
     return Plan(image, untag, delete=free and not rest)
 
 
 def _plan_by_id(
-    image: Image, references: list[Reference], users: Sequence[Use], *, force: bool
+    image: Image, references: list[Reference], users: Sequence[Use], *, force: bool, children: bool
 ) -> Plan:
+    if children:
+        raise Conflict(
+            f"conflict: unable to delete {image.short_id} (cannot be forced) - image has dependent "
+            "child images"
+        )
     for use in users:
         if use.running:
             raise _conflict(image, "cannot be forced", "running", use)

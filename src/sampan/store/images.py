@@ -31,6 +31,7 @@ class Image(NamedTuple):
     size: int  # bytes unpacked
     created: str  # the config's text; RFC 3339
     tagged: str  # when it was last tagged, RFC 3339 UTC, or ''
+    parent: str = ""  # id of the image it was committed from, when that is known and here
 
     @property
     def top(self) -> Digest | None:
@@ -52,6 +53,9 @@ class Image(NamedTuple):
         return hex_of(self.id)[:12]
 
 
+_COLUMNS = "id, manifest, size, tagged, parent"
+
+
 class HistoryEntry(NamedTuple):
     id: str  # the image's id for its top, `<missing>` below
     created: str  # RFC 3339
@@ -69,13 +73,13 @@ class Images:
 
     def get(self, image_id: str) -> Image | None:
         """By its whole id, with `sha256:`."""
-        sql = "SELECT id, manifest, size, tagged FROM images WHERE id = ?"
+        sql = f"SELECT {_COLUMNS} FROM images WHERE id = ?"
         row = self._metadata.execute(sql, image_id).fetchone()
         return self._image(*row) if row else None
 
     def list(self) -> list[Image]:
         """All of them, newest first."""
-        sql = "SELECT id, manifest, size, tagged FROM images ORDER BY created DESC, id"
+        sql = f"SELECT {_COLUMNS} FROM images ORDER BY created DESC, id"
         return [self._image(*row) for row in self._metadata.execute(sql).fetchall()]
 
     def resolve(self, ref: str) -> Image:
@@ -106,7 +110,13 @@ class Images:
         return None
 
     def add(
-        self, raw_config: bytes, image_id: Digest, *, manifest: Digest | None, blobs: set[Digest]
+        self,
+        raw_config: bytes,
+        image_id: Digest,
+        *,
+        manifest: Digest | None,
+        blobs: set[Digest],
+        parent: str = "",
     ) -> Image:
         """Record an image whose blobs and layers are all here. Idempotent; a transaction of its own
         or part of the caller's."""
@@ -114,12 +124,13 @@ class Images:
         chain = chain_ids(config.rootfs.diff_ids)
         with self._metadata.transaction():
             self._metadata.execute(
-                "INSERT INTO images (id, manifest, size, created) VALUES (?, ?, ?, ?)"
+                "INSERT INTO images (id, manifest, size, created, parent) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET manifest = excluded.manifest",
                 image_id,
                 manifest or "",
                 self._size(chain),
                 config.created,
+                parent,
             )
             for position, layer in enumerate(chain):
                 self._metadata.execute(
@@ -153,7 +164,12 @@ class Images:
     def forget(self, image_id: str) -> None:
         """Drop the image's rows, its names too. Layers and blobs are the collector's then."""
         self._metadata.execute("DELETE FROM images WHERE id = ?", image_id)
+        self._metadata.execute("UPDATE images SET parent = '' WHERE parent = ?", image_id)
         self._configs.pop(image_id, None)
+
+    def children(self, image_id: str) -> Sequence[str]:
+        """Ids of images that were committed from this one."""
+        return self._metadata.texts("SELECT id FROM images WHERE parent = ?", image_id)
 
     def history(self, image: Image) -> Sequence[HistoryEntry]:
         """Newest first, as `docker history` has it."""
@@ -169,8 +185,14 @@ class Images:
                 HistoryEntry("<missing>", step.created, step.created_by, (), size, step.comment)
             )
         entries.reverse()
-        if entries:
-            entries[0] = entries[0]._replace(id=image.id, tags=tuple(image.repo_tags))
+        found: Image | None = image
+        for number, entry in enumerate(
+            entries
+        ):  # as far down as the images are here that it grew from
+            if found is None:
+                break
+            entries[number] = entry._replace(id=found.id, tags=tuple(found.repo_tags))
+            found = self.get(found.parent) if found.parent else None
         return entries
 
     def broken(self) -> Sequence[str]:
@@ -183,7 +205,7 @@ class Images:
                 found.append(image_id)
         return found
 
-    def _image(self, image_id: str, manifest: str, size: int, tagged: str) -> Image:
+    def _image(self, image_id: str, manifest: str, size: int, tagged: str, parent: str) -> Image:
         raw, config = self._config(image_id)
         names = self._metadata.texts(
             "SELECT name FROM names WHERE image = ? ORDER BY name", image_id
@@ -198,6 +220,7 @@ class Images:
             size=size,
             created=config.created,
             tagged=tagged,
+            parent=parent,
         )
 
     def _config(self, image_id: str) -> tuple[bytes, ImageConfig]:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sampan.errors import NotFound
 from sampan.spec.digest import Digest, hex_of
 from sampan.spec.image import ImageConfig, chain_ids
+from sampan.spec.platform import Platform, normalise
 from sampan.spec.reference import Reference
 from sampan.store import load_formats
 from sampan.store.archive import Archive, read_archive
@@ -22,7 +24,7 @@ from sampan.store.decompress import MAGIC_SIZE, detect
 from sampan.store.images import Image
 from sampan.store.leases import Lease
 from sampan.store.load_formats import Described
-from sampan.store.manifests import LayerBlob, encode_manifest, has_media_type, layer_blob
+from sampan.store.manifests import LayerBlob, encode_manifest, has_media_type, layer_blob, layers_of
 from sampan.store.streams import decompressed, read_blob
 from sampan.store.unpack import Source
 
@@ -43,7 +45,12 @@ class Loaded(NamedTuple):
 
 
 async def load(
-    store: Store, chunks: AsyncIterable[bytes], progress: Progress, *, quiet: bool
+    store: Store,
+    chunks: AsyncIterable[bytes],
+    progress: Progress,
+    *,
+    quiet: bool,
+    platforms: Sequence[Platform],
 ) -> list[Image]:
     """See `Store.load`."""
     try:
@@ -51,7 +58,7 @@ async def load(
             async with read_archive(store.content, decompressed(chunks), lease) as archive:
                 loaded = [
                     await _take(store, archive, described, lease, None if quiet else progress)
-                    for described in load_formats.describe(archive)
+                    for described in _chosen(load_formats.describe(archive), platforms)
                 ]
             images, messages = _record(store, loaded)
     except BaseException:
@@ -60,6 +67,23 @@ async def load(
     for message in messages:
         progress({"stream": message})
     return images
+
+
+def _chosen(found: list[Described], platforms: Sequence[Platform]) -> list[Described]:
+    """Those for one of `platforms`, if there are any. Raises NotFound."""
+    fitting = [
+        described
+        for described in found
+        if not platforms or any(wanted.runs(_platform(described)) for wanted in platforms)
+    ]
+    if found and not fitting:
+        raise NotFound(f"no image of the archive is for {', '.join(map(str, platforms))}")
+    return fitting
+
+
+def _platform(described: Described) -> Platform:
+    config = described.config
+    return Platform(config.os or "linux", *normalise(config.architecture, config.variant))
 
 
 async def _take(
@@ -72,7 +96,9 @@ async def _take(
     """Commit the blobs of one image and unpack its layers."""
     config = await store.content.put(described.raw_config, lease)
     layers = [await _layer(store, archive, name, lease) for name in described.layers]
-    raw = described.raw_manifest or encode_manifest(config, layers)
+    raw = described.raw_manifest
+    if raw is None or [layer.blob for layer in layers_of(raw)] != [layer.blob for layer in layers]:
+        raw = encode_manifest(config, layers)  # it speaks of other blobs than those that came
     manifest = await store.content.put(raw, lease)
     await _unpack(store, described.config, layers, lease, progress)
     digests = {config.digest, manifest.digest, *(layer.blob.digest for layer in layers)}

@@ -21,8 +21,8 @@ from sampan.store.archive import Archive
 
 _IMAGE_LIMIT = 1000
 _DEPTH_LIMIT = 4
-_NAME = "io.containerd.image.name"
-_REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"
+REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class Described(NamedTuple):
@@ -153,8 +153,8 @@ def _runs_here(descriptor: Descriptor) -> bool:
 
 def _references(descriptor: Descriptor) -> list[Reference]:
     annotations = descriptor.annotations or {}
-    name = annotations.get(_NAME) or annotations.get(_REF_NAME) or ""
-    if _NAME not in annotations and not ("/" in name or ":" in name):
+    name = annotations.get(IMAGE_NAME) or annotations.get(REF_NAME) or ""
+    if IMAGE_NAME not in annotations and not ("/" in name or ":" in name):
         return []  # a tag without a name
     return [parse(name)]
 

@@ -1,4 +1,4 @@
-"""Manifests and configs of images that are made here, and media types of their layers."""
+"""Manifests and configs of images that are made here, and media types of their layers. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from sampan.errors import InvalidParameter
 from sampan.spec import image as spec
 from sampan.spec.container import ContainerConfig
-from sampan.spec.digest import Digest
+from sampan.spec.digest import Digest, parse_digest
 from sampan.spec.platform import Platform
 from sampan.store.content import Blob
 
@@ -32,6 +32,17 @@ def layer_blob(blob: Blob, compression: str) -> LayerBlob:
     if compression not in _SUFFIXES:
         raise InvalidParameter(f"layers compressed with {compression} are not supported")
     return LayerBlob(blob, spec.OCI_LAYER + _SUFFIXES[compression])
+
+
+def layers_of(raw_manifest: bytes) -> list[LayerBlob]:
+    """The layers of a manifest, Docker's media types in OCI's words. Raises InvalidParameter."""
+    found = []
+    for layer in spec.parse_manifest(raw_manifest).layers:
+        media_type = layer.media_type
+        if media_type.startswith(spec.DOCKER_LAYER):
+            media_type = spec.OCI_LAYER + media_type[len(spec.DOCKER_LAYER) :].replace(".", "+")
+        found.append(LayerBlob(Blob(parse_digest(layer.digest), layer.size), media_type))
+    return found
 
 
 def encode_manifest(config: Blob, layers: Sequence[LayerBlob]) -> bytes:
@@ -71,3 +82,54 @@ def encode_config(
     if platform.variant:
         document["variant"] = platform.variant
     return spec.encode(document)
+
+
+def encode_child(
+    parent: bytes,
+    config: ContainerConfig,
+    diff: Digest | None,
+    *,
+    author: str,
+    message: str,
+    created_by: str,
+    created: str,
+) -> bytes:
+    """The config blob of what was committed on top of the image with the config `parent`; without `diff` nothing was
+    written. `created` is RFC 3339."""
+    document: dict[str, Any] = msgspec.json.decode(parent)
+    kept = {key: document[key] for key in _INHERITED if document.get(key)}
+    step: dict[str, Any] = {"created": created}
+    if author:
+        step["author"] = author
+    step["created_by"] = created_by
+    if message:
+        step["comment"] = message
+    if diff is None:
+        step["empty_layer"] = True
+    below = spec.parse_config(parent).rootfs.diff_ids
+    return spec.encode(
+        kept
+        | ({"author": author} if author else {})
+        | ({"comment": message} if message else {})
+        | {
+            "config": _image_config(config),
+            "created": created,
+            "history": [*(document.get("history") or []), step],
+            "rootfs": {"type": "layers", "diff_ids": [*below, *([diff] if diff else [])]},
+        }
+    )
+
+
+_INHERITED = ("architecture", "os", "variant", "os.version", "os.features")
+
+
+def _image_config(config: ContainerConfig) -> dict[str, Any]:
+    """What an image says; the rest of a container's config is the container's own affair."""
+    body: dict[str, Any] = msgspec.to_builtins(config)
+    return {key: body[key] for key in _IMAGE_CONFIG if body.get(key)}
+
+
+_IMAGE_CONFIG = (
+    *("User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Healthcheck", "ArgsEscaped", "Volumes"),
+    *("WorkingDir", "OnBuild", "Labels", "StopSignal", "StopTimeout", "Shell"),
+)

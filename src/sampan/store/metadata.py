@@ -2,12 +2,16 @@
 flight (`leases.py`).
 
     containers (id, name, body)              opaque to the store; the engine's record as bytes
-    images     (id, manifest, size, created) id: digest of the config blob; manifest: its digest or ''
+    images     (id, manifest, size, created, parent) id: digest of the config blob; manifest: its digest or '';
+      │                                          parent: the image it was committed from, or ''
       ├─ image_layers (image, position, chain)   bottom first
       ├─ image_blobs  (image, digest)            every blob the image needs: config, manifest, layers
       └─ names        (name, image)              'docker.io/library/x:latest' or '…/x@sha256:…'
-    layers     (chain, diff, parent, size)   a committed snapshot, by ChainID; size in bytes unpacked
-    snapshots  (key, parent)                 a container's writable layer over a chain
+    layers     (chain, diff, parent, size,   a committed snapshot, by ChainID; size in bytes unpacked
+                packed, disk)                packed: size of the tar that is made of the folder when it is wanted, 0
+                                             when the tar is a blob; disk: as du(1) counts, NULL until asked
+    snapshots  (key, parent, shared)         a container's writable layer over a chain; shared: the layer that
+                                             holds its content until it is started again, or NULL
     volumes    (name, body)
     origins    (digest, repository)          hints for push: where a blob is
     compressed (plain, blob, size)           hints for push: what a plain layer became
@@ -64,6 +68,14 @@ _MIGRATIONS = (
         at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)), UNIQUE (digest, repository)) STRICT;
     CREATE TABLE compressed (
         plain TEXT PRIMARY KEY, blob TEXT NOT NULL, size INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE layers ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE layers ADD COLUMN disk INTEGER;
+    ALTER TABLE snapshots ADD COLUMN shared TEXT REFERENCES layers (chain);
+    CREATE INDEX snapshots_by_shared ON snapshots (shared);
+    ALTER TABLE images ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    CREATE INDEX images_by_parent ON images (parent);
     """,
 )
 

@@ -12,6 +12,10 @@ folder `snapshots/ID/fs`; an active one has `work` beside it for overlayfs.
     snapshots.read_only_mounts(chain)            # an image to look at
     snapshots.remove(id)                         # the container is gone
 
+What a stopped container wrote can become a layer without a copy (`adopt`): the folder is renamed, and the
+container's content *is* that layer until somebody is about to mount it; `await unshare(key)` comes before
+that. What a running container wrote is copied (`copy`).
+
 Whoever gets mounts does them; a snapshot is never mounted here. Mounts have one root entry: an overlay
 with `lowerdir=` options topmost first, or a bind mount where one layer needs no overlay (overlayfs wants
 two layers when nothing is writable). `prepare` of a key that is there raises Conflict; unknown keys and
@@ -23,6 +27,7 @@ deletion. So at any instant a folder without a row is rubbish, and `sweep()` at 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -36,16 +41,13 @@ from sampan.store.changes import Change, decode
 from sampan.store.content import sync_directory
 from sampan.store.metadata import Metadata
 from sampan.store.trash import Trash
+from sampan.store.tree import Usage
 
 log = logging.getLogger(__name__)
 
 _STAGE = "new-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
-
-
-class Usage(NamedTuple):
-    size: int  # bytes of file content, hard links once, as `docker ps -s` counts
-    inodes: int
 
 
 class Staged(NamedTuple):
@@ -56,6 +58,17 @@ class Staged(NamedTuple):
     diff: Digest
     parent: Digest | None
     size: int
+    packed: int = 0  # size of its tar, when that is to be made of the folder
+
+
+class Layer(NamedTuple):
+    """A committed layer, as its row has it."""
+
+    chain: Digest
+    diff: Digest
+    parent: Digest | None
+    size: int
+    packed: int
 
 
 class Snapshots:
@@ -64,6 +77,7 @@ class Snapshots:
         self._metadata = metadata
         self._trash = trash
         self._spawn = spawn
+        self._locks: dict[str, asyncio.Lock] = {}
         os.makedirs(root, 0o700, exist_ok=True)
         placement.spread(root)
 
@@ -99,10 +113,29 @@ class Snapshots:
         if renamed:
             sync_directory(self._root)
         for layer in renamed:
-            self._metadata.execute("INSERT INTO layers VALUES (?, ?, ?, ?)", *layer[1:])
+            self._insert(layer)
+
+    def _insert(self, layer: Staged) -> None:
+        sql = "INSERT INTO layers (chain, diff, parent, size, packed) VALUES (?, ?, ?, ?, ?)"
+        self._metadata.execute(sql, *layer[1:])
 
     def has_layer(self, chain: Digest) -> bool:
         return bool(self._metadata.rows("SELECT 1 FROM layers WHERE chain = ?", chain))
+
+    def layer(self, chain: Digest) -> Layer | None:
+        sql = "SELECT chain, diff, parent, size, packed FROM layers WHERE chain = ?"
+        row = self._metadata.execute(sql, chain).fetchone()
+        return Layer(*row) if row else None
+
+    def set_packed(self, chain: Digest, size: int) -> None:
+        """The tar of this layer is made of its folder: that it comes out right has been seen."""
+        self._metadata.execute("UPDATE layers SET packed = ? WHERE chain = ?", size, chain)
+
+    def packed(self) -> dict[str, Layer]:
+        """Layers whose tar is made of their folder, by the digest of the tar."""
+        sql = "SELECT chain, diff, parent, size, packed FROM layers WHERE packed > 0"
+        layers = (Layer(*row) for row in self._metadata.execute(sql))
+        return {layer.diff: layer for layer in layers}
 
     def layer_path(self, chain: Digest) -> str:
         """The folder that holds the content of a layer."""
@@ -113,8 +146,79 @@ class Snapshots:
         return [self.layer_path(layer) for layer in self._chain(chain)]
 
     def upper_path(self, key: str) -> str:
-        """The folder that holds what a container wrote."""
+        """The folder that holds what a container wrote; to look at only."""
+        shared = self.shared(key)
+        return self.layer_path(shared) if shared else self._own_path(key)
+
+    def _own_path(self, key: str) -> str:
         return os.path.join(self._root, _check_key(key), "fs")
+
+    def shared(self, key: str) -> Digest | None:
+        """The layer that holds what a stopped container wrote, since it was committed."""
+        rows = self._metadata.rows("SELECT shared FROM snapshots WHERE key = ?", _check_key(key))
+        return Digest(str(rows[0][0])) if rows and rows[0][0] else None
+
+    def adopt(self, key: str, layer: Staged) -> None:
+        """Make the folder of a container that does not run the layer it is described as (without a stage), which
+        must not be there. Synced by whoever packed it."""
+        with self._metadata.transaction():
+            self._insert(layer)
+            self._metadata.execute(
+                "UPDATE snapshots SET shared = ? WHERE key = ?", layer.chain, key
+            )
+        # From here on the rows say what must happen; a sweep finds out whether it has.
+        folder = os.path.dirname(self.layer_path(layer.chain))
+        try:
+            self._trash.discard(folder)
+            _mkdir(folder, 0o700)
+            os.rename(self._own_path(key), self.layer_path(layer.chain))
+        except OSError:
+            self._forget_adoption(key, layer.chain)
+            raise
+        sync_directory(folder)
+        sync_directory(self._root)
+
+    def _forget_adoption(self, key: str, chain: str) -> None:
+        with self._metadata.transaction():
+            self._metadata.execute("UPDATE snapshots SET shared = NULL WHERE key = ?", key)
+            self._metadata.execute("DELETE FROM layers WHERE chain = ?", chain)
+
+    async def unshare(self, key: str) -> None:
+        """Before a container's `mounts` are used: what it wrote is its own again. Raises OSError."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                if self.shared(key) is not None:
+                    await self._unshare(key)
+        finally:
+            if not lock.locked():
+                self._locks.pop(key, None)
+
+    async def _unshare(self, key: str) -> None:
+        stage = self.stage()
+        try:
+            await self.copy(key, stage, sync=True)
+            if self._has(key):
+                self._trash.discard(self._own_path(key))
+                os.rename(os.path.join(stage, "fs"), self._own_path(key))
+                sync_directory(os.path.dirname(self._own_path(key)))
+                self._metadata.execute("UPDATE snapshots SET shared = NULL WHERE key = ?", key)
+        finally:
+            self.discard(stage)
+
+    async def copy(self, key: str, stage: str, *, sync: bool) -> None:
+        """Copy what a container wrote into a stage, or clone it where the file system can. Raises NotFound, OSError."""
+        if not self._has(key):
+            raise NotFound(f"snapshot {key} does not exist")
+        source = os.open(self.upper_path(key), _FOLDER)
+        try:
+            target = os.open(os.path.join(stage, "fs"), _FOLDER)
+            try:
+                await jobs.run(self._spawn, "copy", {"sync": sync}, [source, target])
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
 
     def prepare(self, key: str, parent: Digest | None = None) -> list[Mount]:
         """A new writable layer over the chain `parent`. Raises Conflict, NotFound."""
@@ -125,11 +229,11 @@ class Snapshots:
         _mkdir(os.path.join(stage, "work"), 0o700)
         self._rename(stage, key)
         sync_directory(self._root)
-        self._metadata.execute("INSERT INTO snapshots VALUES (?, ?)", key, parent)
+        self._metadata.execute("INSERT INTO snapshots (key, parent) VALUES (?, ?)", key, parent)
         return self._writable(key, chain)
 
     def mounts(self, key: str) -> list[Mount]:
-        """What `prepare` returned. Raises NotFound."""
+        """What `prepare` returned; `unshare` first, where something is to be written. Raises NotFound."""
         rows = self._metadata.rows("SELECT parent FROM snapshots WHERE key = ?", key)
         if not rows:
             raise NotFound(f"snapshot {key} does not exist")
@@ -169,17 +273,32 @@ class Snapshots:
         """What the container itself has written. Raises NotFound."""
         if not self._has(key):
             raise NotFound(f"snapshot {key} does not exist")
-        fd = os.open(self.upper_path(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        usage = await self.measure(self.upper_path(key))
+        if self.shared(key):  # the disk is the layer's
+            return usage._replace(disk=0)
+        return usage
+
+    async def measure(self, folder: str) -> Usage:
+        """What a folder holds and takes. Raises OSError."""
+        fd = os.open(folder, _FOLDER)
         try:
-            answer = await jobs.run(self._spawn, "usage", {}, [fd])
+            return Usage(**await jobs.run(self._spawn, "usage", {}, [fd]))
         finally:
             os.close(fd)
-        return Usage(int(answer["size"]), int(answer["inodes"]))
+
+    async def disk(self, chain: Digest) -> int:
+        """Bytes of the disk that a layer takes; measured once. Raises OSError."""
+        rows = self._metadata.rows("SELECT disk FROM layers WHERE chain = ?", chain)
+        if rows and rows[0][0] is not None:
+            return int(str(rows[0][0]))
+        disk = (await self.measure(self.layer_path(chain))).disk
+        self._metadata.execute("UPDATE layers SET disk = ? WHERE chain = ?", disk, chain)
+        return disk
 
     async def changes(self, key: str) -> list[Change]:
         """What the container has changed of its image, by path. Raises NotFound, OSError."""
         lower = self.layer_paths(self.parent(key))
-        upper = os.open(self.upper_path(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        upper = os.open(self.upper_path(key), _FOLDER)
         output = os.memfd_create("changes", os.MFD_CLOEXEC)
         try:
             await jobs.run(self._spawn, "changes", {"lower": lower}, [upper, output])
@@ -214,6 +333,7 @@ class Snapshots:
     def sweep(self) -> list[str]:
         """At start: folders without rows go to the trash; snapshots without folders lose their row.
         Returns the layers whose folder is missing: whatever stands on them is broken."""
+        self._sweep_shared()
         layers = set(self._metadata.texts("SELECT chain FROM layers"))
         known = {hex_of(Digest(chain)) for chain in layers}
         keys = set(self.keys())
@@ -224,6 +344,50 @@ class Snapshots:
             log.warning("snapshot %s has no folder and is forgotten", key)
             self._metadata.execute("DELETE FROM snapshots WHERE key = ?", key)
         return [chain for chain in layers if hex_of(Digest(chain)) not in present]
+
+    def strays(self) -> list[str]:
+        """Folders without a row. Only while nothing is in flight: stages have none either."""
+        layers = self._metadata.texts("SELECT chain FROM layers")
+        known = {hex_of(Digest(chain)) for chain in layers} | set(self.keys())
+        return [
+            os.path.join(self._root, name)
+            for name in sorted(os.listdir(self._root))
+            if name not in known and not name.startswith(_STAGE)
+        ]
+
+    def is_stood_on(self, chain: Digest) -> bool:
+        """Whether a container's file system has this layer in it."""
+        return any(
+            chain in self._chain(self.parent(key)) or self.shared(key) == chain
+            for key in self.keys()
+        )
+
+    def replace(self, chain: Digest, stage: str) -> None:
+        """Put a stage, synced and with the same content, in the place of a layer's folder."""
+        self._rename(stage, hex_of(chain))
+        sync_directory(self._root)
+
+    def unused_layers(self, *, keep: set[str]) -> list[Digest]:
+        """What a collection would take away, each before its parent."""
+        gone: set[str] = set()
+        found = []
+        for chain in self.layers_top_first():
+            children = self._metadata.texts("SELECT chain FROM layers WHERE parent = ?", chain)
+            if chain not in keep and gone.issuperset(children) and not self._is_used_itself(chain):
+                gone.add(chain)
+                found.append(chain)
+        return found
+
+    def _sweep_shared(self) -> None:
+        """Adoptions that were cut short: either the folder was renamed, or nothing was done."""
+        for key, shared in self._metadata.rows(
+            "SELECT key, shared FROM snapshots WHERE shared NOT NULL"
+        ):
+            own = self._own_path(str(key))
+            if os.path.isdir(self.layer_path(Digest(str(shared)))):
+                self._trash.discard(own)  # a copy that was not needed in the end
+            elif os.path.isdir(own):
+                self._forget_adoption(str(key), str(shared))
 
     def _chain(self, top: Digest | None) -> list[Digest]:
         """The layers of a stack, topmost first."""
@@ -249,10 +413,14 @@ class Snapshots:
         return bool(self._metadata.rows("SELECT 1 FROM snapshots WHERE key = ?", key))
 
     def _is_used(self, chain: Digest) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM layers WHERE parent = ?)"
+        return bool(self._metadata.rows(sql, chain)[0][0]) or self._is_used_itself(chain)
+
+    def _is_used_itself(self, chain: Digest) -> bool:
+        """By an image or a container, whatever other layers do."""
         sql = (
-            "SELECT EXISTS (SELECT 1 FROM layers WHERE parent = ?1)"
-            " OR EXISTS (SELECT 1 FROM image_layers WHERE chain = ?1)"
-            " OR EXISTS (SELECT 1 FROM snapshots WHERE parent = ?1)"
+            "SELECT EXISTS (SELECT 1 FROM image_layers WHERE chain = ?1)"
+            " OR EXISTS (SELECT 1 FROM snapshots WHERE parent = ?1 OR shared = ?1)"
         )
         return bool(self._metadata.rows(sql, chain)[0][0])
 

@@ -18,8 +18,12 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any
 
 from sampan.errors import SampanError
-from sampan.store import builtin, image_remove, import_rootfs, load
+from sampan.spec.digest import Digest
+from sampan.spec.platform import Platform
+from sampan.store import builtin, fsck, image_remove, import_rootfs, load
+from sampan.store.batch import Batch
 from sampan.store.content import Content
+from sampan.store.fsck import Report
 from sampan.store.garbage import Collected, Collector
 from sampan.store.image_remove import Record, Uses
 from sampan.store.images import Image, Images
@@ -55,6 +59,7 @@ class Store:
             os.path.join(data_root, "volumes"), self.metadata, self.trash, spawn, self.snapshots
         )
         self.unpacker = Unpacker(self.snapshots, spawn)
+        self.spawn = spawn
         self.origins = Origins(self.metadata)
         self._collector = Collector(
             self.metadata, self.content, self.snapshots, self.leases, self.trash, self.origins
@@ -77,16 +82,24 @@ class Store:
         await self.trash.close()
         self.metadata.close()
 
+    def batch(self) -> Batch:
+        return Batch(self.content, self.snapshots, self.metadata)
+
     async def load(
-        self, chunks: AsyncIterable[bytes], progress: Progress, *, quiet: bool = False
+        self,
+        chunks: AsyncIterable[bytes],
+        progress: Progress,
+        *,
+        quiet: bool = False,
+        platforms: Sequence[Platform] = (),
     ) -> list[Image]:
         """`docker load`: a docker-archive or an OCI layout, plain or compressed, as a stream.
 
         `progress` gets Docker's JSON messages; with `quiet` only the last ones
-        (`{"stream": "Loaded image: x:latest\\n"}`). Raises InvalidParameter for a bad archive, and then
-        nothing of it is left.
+        (`{"stream": "Loaded image: x:latest\\n"}`). `platforms` are those wanted, all if there are none.
+        Raises InvalidParameter for a bad archive, and then nothing of it is left.
         """
-        return await load.load(self, chunks, progress, quiet=quiet)
+        return await load.load(self, chunks, progress, quiet=quiet, platforms=platforms)
 
     async def import_rootfs(
         self,
@@ -125,20 +138,35 @@ class Store:
         """`docker rmi`: what was done, as `{"Untagged": name}` and `{"Deleted": digest}` in order.
 
         `uses` says which containers were made from which image (by image id). Raises NotFound, Conflict.
-        `prune` is about untagged parents, which images of sampan do not have.
+        With `prune` what it was committed from goes too, where it has no name and nothing else needs it.
         """
         plan = image_remove.plan(self.images, ref, uses, force=force)
+        doomed = [plan.image] if plan.delete else []
+        if plan.delete and prune:
+            doomed += image_remove.parents(self.images, plan.image, uses)
         records: list[Record] = []
         with self.metadata.transaction():
             for reference in plan.untag:
                 self.images.untag(reference.canonical())
                 records.append({"Untagged": reference.familiar()})
-            if plan.delete:
-                self.images.forget(plan.image.id)
-                records.append({"Deleted": plan.image.id})
-        if plan.delete:
-            records += [{"Deleted": chain} for chain in self.collect().layers]
+            for image in doomed:
+                self.images.forget(image.id)
+        if doomed:
+            layers = self.collect().layers
+            for image in doomed:
+                records.append({"Deleted": image.id})
+                mine = [chain for chain in layers if chain in image.chain]
+                layers = [chain for chain in layers if chain not in mine]
+                records += [{"Deleted": chain} for chain in mine]
         return records
+
+    def unreferenced(self) -> tuple[list[Digest], list[Digest]]:
+        """Blobs and layers that `collect` would take away."""
+        return self._collector.unreferenced()
+
+    async def check(self, *, repair: bool = False) -> Report:
+        """`fsck`: whether everything is whole; with `repair`, what can be done about it is done. Raises OSError."""
+        return await fsck.check(self, repair=repair)
 
     def collect(self) -> Collected:
         """Take away what nothing refers to."""

@@ -78,6 +78,13 @@ async def read_blob(fd: int, offset: int = 0) -> AsyncGenerator[bytes, None]:
         os.close(fd)
 
 
+def _enlarge(fd: int) -> None:
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except PermissionError:
+        pass  # over the user's limit; the usual 64 KiB do as well
+
+
 class PipeWriter:
     """The writing end of a pipe. After the reader has gone, what is written is dropped.
 
@@ -88,10 +95,7 @@ class PipeWriter:
         self.read_fd, self._fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._fd, False)
         self.broken = False
-        try:
-            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        except PermissionError:
-            pass  # over the user's limit; the usual 64 KiB do as well
+        _enlarge(self._fd)
 
     async def write(self, data: bytes) -> None:
         await self.drain(await in_thread(self.push, [data]))
@@ -149,10 +153,7 @@ class PipeReader:
     def __init__(self) -> None:
         self._fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._fd, False)
-        try:
-            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        except PermissionError:
-            pass  # over the user's limit; the usual 64 KiB do as well
+        _enlarge(self._fd)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What comes, until the last writer closes it. The worker waits while nobody asks."""

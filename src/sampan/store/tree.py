@@ -8,9 +8,11 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 DEPTH_LIMIT = 256  # levels that `usage` goes down; PATH_MAX lets a plain path have 2047
 
+_SECTOR = 512  # the unit of st_blocks, whatever the file system's is
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -93,12 +95,16 @@ def _rmdir(fd: int, name: bytes) -> bool:
     return True
 
 
-def usage(root_fd: int) -> tuple[int, int]:
-    """`(bytes, inodes)` below a folder: sizes of what is no folder, hard links once.
+class Usage(NamedTuple):
+    size: int  # bytes of file content, hard links once, as `docker ps -s` counts
+    inodes: int
+    disk: int  # bytes of the disk, folders and the top included, as du(1) counts
 
-    Folders deeper than DEPTH_LIMIT are not entered.
-    """
+
+def usage(root_fd: int) -> Usage:
+    """What is below a folder. Folders deeper than DEPTH_LIMIT are not entered."""
     size = inodes = 0
+    disk = os.fstat(root_fd).st_blocks * _SECTOR
     seen: set[tuple[int, int]] = set()
     stack: list[tuple[int, list[bytes]]] = []
     fd: int | None = os.open(b".", _DIRECTORY, dir_fd=root_fd)
@@ -112,12 +118,13 @@ def usage(root_fd: int) -> tuple[int, int]:
                         continue
                     seen.add((found.st_dev, found.st_ino))
                 inodes += 1
+                disk += found.st_blocks * _SECTOR
                 size += 0 if stat.S_ISDIR(found.st_mode) else found.st_size
             fd = _next_folder(stack)
     finally:
         for left, _ in stack:
             os.close(left)
-    return size, inodes
+    return Usage(size, inodes, disk)
 
 
 def _entries(fd: int, folders: list[bytes]) -> Iterator[os.stat_result]:

@@ -140,7 +140,7 @@ class Volumes:
             answer = await jobs.run(self._spawn, "usage", {}, [fd])
         finally:
             os.close(fd)
-        return int(answer["size"])
+        return int(answer["disk"])
 
     def sweep(self) -> None:
         """At start: folders without rows go to the trash; rows without folders get an empty one.

@@ -4,7 +4,7 @@ Each gets `args` and descriptors, answers once on `fds[0]` and returns:
 
     unpack    fds: channel, source, folder     {"diff_id", "size", "entries"}
     remove    fds: channel, trash              {}
-    usage     fds: channel, folder             {"size", "inodes"}
+    usage     fds: channel, folder             {"size", "inodes", "disk"}
     copy-up   fds: channel, destination        {"copied"}
     changes   fds: channel, upper, output      {}
     any       {"error": TEXT, "kind": "input" | "os", "errno": N}
@@ -33,6 +33,7 @@ from sampan.store.changes import encode, find_changes, open_lower
 from sampan.store.copy_roles import COPY_ROLES
 from sampan.store.copy_up import copy_tree, open_source
 from sampan.store.decompress import Decompressor
+from sampan.store.layer_roles import LAYER_ROLES
 from sampan.store.mount_roles import MOUNT_ROLES
 from sampan.store.role import PeerGone, answer, limit_self
 from sampan.wire.tar import END, Header, TarReader
@@ -68,7 +69,7 @@ def remove(args: dict[str, Any], fds: list[int]) -> None:
 
 
 def usage(args: dict[str, Any], fds: list[int]) -> None:
-    answer(fds[0], lambda channel: dict(zip(("size", "inodes"), tree.usage(fds[1]))))
+    answer(fds[0], lambda channel: tree.usage(fds[1])._asdict())
 
 
 def copy_up(args: dict[str, Any], fds: list[int]) -> None:
@@ -92,7 +93,7 @@ def _unpack(
     digest = hashlib.sha256()
     try:
         _apply(channel, source, applier, digest.update)
-        size = tree.usage(folder)[0] if applier.replaced else applier.size
+        size = tree.usage(folder).size if applier.replaced else applier.size
     except OSError as error:
         raise _entry_error(error, applier.name) from None
     if sync:
@@ -190,4 +191,5 @@ ROLES: dict[str, Role] = {
     "changes": changes,
     **COPY_ROLES,
     **MOUNT_ROLES,
+    **LAYER_ROLES,
 }

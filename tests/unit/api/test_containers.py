@@ -451,8 +451,24 @@ async def test_system(api: Api) -> None:
     assert "Components" not in (await api.call("GET", "/v1.34/version")).json
     assert (await api.call("GET", "/info")).json["NRI"] == {}
     assert (await api.call("GET", "/v1.40/info")).json == {"ID": "fake", "Containers": 0}
-    assert (await api.call("GET", "/v1.51/system/df")).json == {"LayersSize": 1}
     assert (await api.call("GET", "/system/df")).json == {"ImageUsage": {"TotalCount": 1}}
+
+
+async def test_disk_usage(api: Api) -> None:
+    """The older form shows containers as lists do, with their sizes; kinds and `verbose` reach the engine."""
+    api.engine.add(running("a"))
+    shown = (await api.call("GET", "/v1.51/system/df?type=image&type=volume")).json
+    assert shown["LayersSize"] == 1
+    (container,) = shown["Containers"]
+    assert (container["Names"], container["SizeRw"]) == (["/a"], 7)
+    await api.call("GET", "/v1.55/system/df?verbose=1")
+    await api.call("GET", "/v1.55/system/df")
+    notes = [note[1] for note in api.engine.calls if note[0] == "disk_usage"]
+    assert notes == [
+        {"kinds": ["image", "volume"], "verbose": True},
+        {"kinds": [], "verbose": True},
+        {"kinds": [], "verbose": False},
+    ]
 
 
 async def test_attach_options_reach_the_engine(api: Api) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sampan.engine import images, query, start, stop, system
+from sampan.engine import disk_usage, images, query, start, stop, system
 from sampan.engine.actor import Actor
 from sampan.engine.containers import Containers
 from sampan.engine.records import ContainerRecord
@@ -188,21 +188,29 @@ async def test_disk_usage(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None
     from sampan.store.volumes import Volumes
 
     async def usage(self: Snapshots, key: str) -> Usage:
-        return Usage(100, 1)
+        return Usage(100, 1, 100)
 
     async def size(self: Volumes, name: str) -> int:
         return 7
 
     monkeypatch.setattr(Snapshots, "usage", usage)
     monkeypatch.setattr(Volumes, "size", size)
+    monkeypatch.setattr(Snapshots, "measure", usage)
     await three(rooms)
-    said = await system.disk_usage(rooms.services)
+    said = await disk_usage.disk_usage(rooms.services)
     assert {item["Id"]: item["Containers"] for item in said["Images"]} == {
         rooms.record("created").image_id: 1,
         rooms.record("running").image_id: 2,
     }
     assert said["ContainerUsage"]["TotalSize"] == 300
     assert said["ContainerUsage"]["Reclaimable"] == 200
-    assert said["Volumes"][0]["UsageData"]["RefCount"] == 1
+    assert said["Volumes"][0]["UsageData"] == {"RefCount": 1, "Size": 7}
+    assert said["LayersSize"] == said["ImageUsage"]["TotalSize"] > 0
+    assert "Items" in said["ImageUsage"]
+    sums = await disk_usage.disk_usage(rooms.services, ["image"], verbose=False)
+    assert "Items" not in sums["ImageUsage"]
+    assert "ContainerUsage" not in sums
+    with pytest.raises(InvalidParameter):
+        await disk_usage.disk_usage(rooms.services, ["nosuch"])
     sizes = await query.container_sizes(rooms.services, rooms.record("running"))
     assert (sizes.writable, sizes.root) == (100, 100)

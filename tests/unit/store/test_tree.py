@@ -36,7 +36,7 @@ def remove(path: Path) -> None:
 def measure(path: Path) -> tuple[int, int]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        return usage(fd)
+        return usage(fd)[:2]
     finally:
         os.close(fd)
 

@@ -35,7 +35,7 @@ def inspect(image: Image, *, graph_driver: dict[str, Any]) -> dict[str, Any]:
         "Id": image.id,
         "RepoTags": image.repo_tags,
         "RepoDigests": image.repo_digests,
-        "Parent": config.parent,
+        "Parent": image.parent or config.parent,
         "Comment": config.comment or (config.history[-1].comment if config.history else ""),
         "Created": config.created,
         "Container": config.container,
@@ -74,7 +74,7 @@ def summary(image: Image, *, containers: int, old_names: bool) -> dict[str, Any]
         tags, repo_digests = [_NONE_TAG], [_NONE_DIGEST]
     return {
         "Id": image.id,
-        "ParentId": image.config.parent,
+        "ParentId": image.parent or image.config.parent,
         "RepoTags": tags,
         "RepoDigests": repo_digests,
         "Created": seconds(image.created),

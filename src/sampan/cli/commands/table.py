@@ -85,6 +85,14 @@ COMMANDS = {
             aliases=_both("cp"),
         ),
         _command(
+            "commit",
+            "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
+            "Make an image of what a container is now",
+            least=1,
+            most=2,
+            aliases=_both("commit"),
+        ),
+        _command(
             "create",
             _RUN,
             "Make a container from an image, without starting it",
@@ -106,6 +114,22 @@ COMMANDS = {
             "Show what happens, as it happens",
             most=0,
             aliases=("system events", "events"),
+        ),
+        _command(
+            "export",
+            "[OPTIONS] CONTAINER",
+            "Put the file system of a container into an archive",
+            least=1,
+            most=1,
+            aliases=_both("export"),
+        ),
+        _command(
+            "history",
+            "[OPTIONS] IMAGE",
+            "Show the steps that an image was made in",
+            least=1,
+            most=1,
+            aliases=_image("history"),
         ),
         _command(
             "import",
@@ -222,6 +246,13 @@ COMMANDS = {
             common=True,
         ),
         _command(
+            "save",
+            "[OPTIONS] IMAGE [IMAGE...]",
+            "Put images into an archive",
+            least=1,
+            aliases=_image("save"),
+        ),
+        _command(
             "start", _MANY, "Start containers that do not run", least=1, aliases=_both("start")
         ),
         _command(
@@ -278,10 +309,11 @@ COMMANDS = {
 }
 
 _CONTAINER_WORDS = """\
-attach cp create diff exec kill logs pause port rename restart rm run start stats stop top
-unpause update wait
+attach commit cp create diff exec export kill logs pause port rename restart rm run start stats
+stop top unpause update wait
 """
 _CONTAINER = _CONTAINER_WORDS.split()
+_IMAGE_WORDS = "history import load pull push save tag"
 
 GROUPS = {
     "container": Group(
@@ -310,8 +342,15 @@ GROUPS = {
     "image": Group(
         "image",
         "Commands about images",
-        {name: COMMANDS[name] for name in ("import", "load", "pull", "push", "tag")}
+        {name: COMMANDS[name] for name in _IMAGE_WORDS.split()}
         | {
+            "prune": _command(
+                "prune",
+                "[OPTIONS]",
+                "Remove images that nobody uses",
+                "image_prune",
+                most=0,
+            ),
             "inspect": _command(
                 "inspect",
                 "[OPTIONS] IMAGE [IMAGE...]",
@@ -327,7 +366,24 @@ GROUPS = {
     "system": Group(
         "system",
         "Commands about the daemon",
-        {name: COMMANDS[name] for name in ("events", "info")},
+        {name: COMMANDS[name] for name in ("events", "info")}
+        | {
+            "df": _command("df", "[OPTIONS]", "Show what takes the disk", "system_df", most=0),
+            "fsck": _command(
+                "fsck",
+                "[OPTIONS]",
+                "Look whether everything in the store is whole",
+                "system_fsck",
+                most=0,
+            ),
+            "prune": _command(
+                "prune",
+                "[OPTIONS]",
+                "Remove what nobody uses",
+                "system_prune",
+                most=0,
+            ),
+        },
         {},
     ),
     "volume": Group(
