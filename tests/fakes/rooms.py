@@ -116,6 +116,9 @@ class FakeMonitor:
             self.monitors.on_start(self)
         return {"started_at": to_text(now)}
 
+    async def expect_exec(self) -> None:
+        self._note("expect_exec")
+
     async def wait(self, options: WaitOptions, client_fd: int) -> None:
         self._note("wait", options)
 

@@ -88,6 +88,7 @@ class FakeContainer:
 @dataclass
 class FakeRuntime:
     fail: str = ""
+    expected: int = 0  # execs that were announced and did not come yet
     containers: list[FakeContainer] = field(default_factory=list)
 
     def create(self, plan: Plan, container_id: str) -> Container:
@@ -113,6 +114,12 @@ class FakeRuntime:
         made.oom_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.containers.append(made)
         return made
+
+    def expect_exec(self, container: Container) -> None:
+        self.expected += 1
+
+    def forget_exec(self) -> None:
+        self.expected = 0
 
     def execute(self, container: Container, plan: Plan) -> Process:
         if self.fail == "execute":

@@ -40,6 +40,10 @@ class Monitor(Protocol):
         """As `attach`, for a client of `wait` whom the daemon answers if it can."""
         ...
 
+    async def expect_exec(self) -> None:
+        """An exec is likely to follow soon."""
+        ...
+
     async def exec(self, options: ExecOptions, client_fd: int | None) -> Message:
         """{pid}. `client_fd` stays the caller's."""
         ...

@@ -160,8 +160,18 @@ async def create_exec(services: Services, ref: str, request: ExecRequest) -> str
         console_size=request.console_size,
     )
     services.execs.put(record)
+    await _announce(actor)
     _tell(services, actor.record, record, f"exec_create: {_command(record)}")
     return record.id
+
+
+async def _announce(actor: Actor) -> None:
+    """Clients create an exec to start it: the monitor gets ready while they ask for that."""
+    if actor.monitor is not None:
+        try:
+            await actor.monitor.expect_exec()
+        except (SampanError, OSError):
+            pass  # the start will tell
 
 
 def prepare_exec(

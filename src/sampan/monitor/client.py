@@ -359,6 +359,10 @@ class Monitor:
         """Have a client answered who waits for the end, should we not live to do it. There is no answer."""
         self._send({"type": "wait", **options.to_message()}, [client_fd])
 
+    async def expect_exec(self) -> None:
+        """An exec is likely to follow soon. There is no answer."""
+        self._send({"type": "expect_exec"})
+
     async def exec(self, options: ExecOptions, client_fd: int | None = None) -> Message:
         """{pid}: the process runs. Raises RuntimeFailure; the client is untouched then."""
         future = self._expect(f"exec {options.exec_id}")

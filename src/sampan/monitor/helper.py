@@ -11,8 +11,8 @@ goes when it ends, and what it makes are the monitor's own children (CLONE_PAREN
       │ ◀───────────── started {started_at}  │  or failed; and ends
       │    (EOF instead of `start`: abort)   │
 
-For an exec'd process it ends after `made`. The daemon's and clients' sockets are closed in it: their ends
-must be seen when the monitor dies.
+For an exec'd process it ends after `made`; where one is expected, it is forked ahead and gets the plan by
+message. The daemon's and clients' sockets are closed in it: their ends must be seen when the monitor dies.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from sampan.monitor.runtime import Container as ContainerDoor
 from sampan.monitor.runtime import Plan, Process
 from sampan.runtime.create import Created, create
 from sampan.runtime.exec import exec_process
+from sampan.runtime.exec import rehearse as rehearse_exec
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.request import Request, Target
 from sampan.runtime.spawn import keep_only
@@ -136,6 +137,7 @@ class Container:
     record: MonitorRecord
     warnings: list[str]
     oom_fd: int
+    directory: str
     hierarchies: cgroup.Hierarchies
     helper: Helper
     _cgroup: cgroup.Cgroup | None = field(default=None)
@@ -183,6 +185,7 @@ class Runtime:
         self._kernel = SiblingKernel()
         self._hierarchies = cgroup.detect()
         self._ready: Helper | None = None
+        self._ready_to_exec: Helper | None = None
 
     def warm(self) -> None:
         """In the spawner: the interpreter specializes code that has run some times (PEP 659), in its own memory.
@@ -208,20 +211,47 @@ class Runtime:
         record = MonitorRecord(**message["record"])
         process = Process(record.init_pid, by_name["pidfd"], by_name.get("console"))
         oom_fd = by_name.get("oom", -1)
-        return Container(process, record, message["warnings"], oom_fd, self._hierarchies, helper)
+        return Container(
+            process,
+            record,
+            message["warnings"],
+            oom_fd,
+            plan.directory,
+            self._hierarchies,
+            helper,
+        )
 
     def execute(self, container: ContainerDoor, plan: Plan) -> Process:
-        init = container.process
-        record = container.record
-        helper = Helper(
-            self._kernel,
-            (*plan.stdio, init.pidfd),
-            lambda channel: self._execute(channel, plan, init, record),
-        )
+        helper, self._ready_to_exec = self._ready_to_exec, None
+        if helper is not None:
+            helper.tell({**plan.to_message(), "type": "execute"}, plan.stdio)
+        else:
+            helper = Helper(
+                self._kernel,
+                (*plan.stdio, container.process.pidfd),
+                lambda channel: self._execute(channel, plan, self._target(container)),
+            )
         message, received = helper.answer()
         helper.release()
         by_name = dict(zip(message["fds"], received, strict=True))
         return Process(int(message["pid"]), by_name["pidfd"], by_name.get("console"))
+
+    def expect_exec(self, container: ContainerDoor) -> None:
+        if self._ready_to_exec is not None:
+            return
+        try:
+            self._ready_to_exec = Helper(
+                self._kernel,
+                (container.process.pidfd,),
+                lambda channel: self._await_execute(channel, container),
+            )
+        except RuntimeFailure:
+            pass  # the one that is forked for it will tell
+
+    def forget_exec(self) -> None:
+        helper, self._ready_to_exec = self._ready_to_exec, None
+        if helper is not None:
+            helper.release()
 
     # -- in the helper -----------------------------------------------------------------------
 
@@ -278,9 +308,20 @@ class Runtime:
         message = {"type": "made", "record": asdict(record), "warnings": created.warnings}
         channel.send({**message, "fds": list(fds)}, list(fds.values()))
 
-    def _execute(self, channel: Channel, plan: Plan, init: Process, record: MonitorRecord) -> None:
+    def _await_execute(self, channel: Channel, container: ContainerDoor) -> None:
+        target = self._target(container)
+        rehearse_exec(self._kernel, target)
+        received = channel.receive()
+        if received is not None:
+            message, fds = received
+            self._execute(channel, Plan.from_message(message, fds), target)
+
+    def _target(self, container: ContainerDoor) -> Target:
+        init, record = container.process, container.record
         group = cgroup.Cgroup(record.cgroup, self._hierarchies) if record.cgroup else None
-        target = Target(init.pid, init.pidfd, read_config(plan.directory), group)
+        return Target(init.pid, init.pidfd, read_config(container.directory), group)
+
+    def _execute(self, channel: Channel, plan: Plan, target: Target) -> None:
         executed = exec_process(
             self._kernel,
             target,

@@ -9,6 +9,7 @@
     wait {removal, chunked} + [client]
     start {}                                             started {started_at} | failed {…}
                                                          oom {}
+    expect_exec {}                                        (none: the next exec is quicker)
     exec {exec_id, process, terminal, open_stdin,
           console_size, attach?} + [client?]             exec_started {exec_id, pid}
                                                          exec_failed {exec_id, message, exit_code}
@@ -48,6 +49,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "attach": {},
     "wait": {"removal": bool, "chunked": bool},
     "start": {},
+    "expect_exec": {},
     "exec": {"exec_id": str, "process": dict},
     "kill": {"request": int, "signal": int},
     "pause": {"request": int},

@@ -23,7 +23,7 @@ from sampan.monitor.connections import Connection, Server
 from sampan.monitor.crash import describe_crash
 from sampan.monitor.execs import Execs
 from sampan.monitor.log import Log
-from sampan.monitor.loop import IN, Loop
+from sampan.monitor.loop import IN, Loop, Timer
 from sampan.monitor.messages import (
     VERSION,
     Arguments,
@@ -39,6 +39,8 @@ from sampan.monitor.waits import Waits
 from sampan.runtime.failure import RuntimeFailure
 from sampan.wire.jsonlog import format_time
 
+EXPECTED_FOR = 5.0  # seconds that a helper is kept for an exec that was announced
+
 Handler = Callable[["Connection", Message, list[int]], None]
 
 
@@ -53,6 +55,7 @@ class Monitor:
         self._container: Container | None = None
         self._record: MonitorRecord | None = None
         self._exit: ExitRecord | None = None
+        self._expecting: Timer | None = None
         self._status = 0  # waitpid's, of init
         self._finished_at = ""
         self._oom_kills = 0
@@ -71,6 +74,7 @@ class Monitor:
             "attach": self._attach,
             "wait": self._wait,
             "start": lambda connection, _message, _fds: self._start(connection),
+            "expect_exec": lambda _connection, _message, _fds: self._expect_exec(),
             "exec": self._exec,
             "kill": self._answering(self._kill),
             "pause": self._answering(self._pause),
@@ -266,6 +270,13 @@ class Monitor:
         connection.send(self._execs.start(options, fds.pop() if fds else None))
         self._children.reap()
 
+    def _expect_exec(self) -> None:
+        if self._container is not None and self.phase in ("running", "paused"):
+            self._runtime.expect_exec(self._container)
+            if self._expecting is not None:
+                self._expecting.cancel()
+            self._expecting = self.loop.later(EXPECTED_FOR, self._runtime.forget_exec)
+
     def _spawn_exec(self, plan: Plan) -> Process:
         if self._container is None or self.phase not in ("running", "paused"):
             text = f"Container {self._arguments.id} is not running"
@@ -327,6 +338,7 @@ class Monitor:
     def _on_exit(self, container: Container, status: int) -> None:
         assert self._stdio is not None
         self.phase = "exited"
+        self._runtime.forget_exec()
         self._finished_at = format_time(time.time_ns())
         self._status = status
         self._container = None

@@ -29,7 +29,7 @@ class Plan:
     process: dict[str, Any] | None = None
 
     def to_message(self) -> dict[str, Any]:
-        """Of a plan for init. The descriptors travel beside it: stdio, then the namespaces'."""
+        """The descriptors travel beside it: stdio, then the namespaces'."""
         seccomp = None if self.seccomp is None else base64.b64encode(self.seccomp).decode()
         return {
             "directory": self.directory,
@@ -38,6 +38,7 @@ class Plan:
             "seccomp": seccomp,
             "root": self.root,
             "namespaces": list(self.namespaces),
+            "process": self.process,
         }
 
     @classmethod
@@ -54,6 +55,7 @@ class Plan:
                 Mount(kind, source, tuple(o), at) for kind, source, o, at in message["root"]
             ),
             namespaces=dict(zip(message["namespaces"], namespaces, strict=True)),
+            process=message["process"],
         )
 
 
@@ -82,6 +84,11 @@ class Container(Protocol):
 
     @property
     def process(self) -> Process: ...
+
+    @property
+    def directory(self) -> str:
+        """Where its config.json lies."""
+        ...
 
     @property
     def record(self) -> MonitorRecord:
@@ -113,3 +120,11 @@ class Runtime(Protocol):
 
     def create(self, plan: Plan, container_id: str) -> Container: ...
     def execute(self, container: Container, plan: Plan) -> Process: ...
+
+    def expect_exec(self, container: Container) -> None:
+        """An `execute` is likely soon: do now what can be done before it is known. Never raises."""
+        ...
+
+    def forget_exec(self) -> None:
+        """It did not come."""
+        ...

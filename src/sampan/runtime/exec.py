@@ -95,6 +95,11 @@ def exec_process(
     return Executed(pid, pidfd, console, warnings)
 
 
+def rehearse(kernel: Kernel, target: Target) -> None:
+    """As `create.rehearse`: plan the container's own process once more, and throw the plan away."""
+    _make_command(kernel, target, dict(target.config.get("process") or {}), False, b"", False, 0)
+
+
 def _make_command(
     kernel: Kernel,
     target: Target,

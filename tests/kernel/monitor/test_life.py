@@ -267,7 +267,7 @@ async def test_an_unknown_message_is_answered_by_what_was_expected(
     monitor: Monitor = box.door
     future = monitor._expect("bogus")
     monitor._send({"type": "bogus"})
-    with pytest.raises(RequestFailed, match="expected one of attach, wait, start, exec"):
+    with pytest.raises(RequestFailed, match="expected one of attach, wait, start, expect_exec"):
         await future
     assert (await monitor.state())["phase"] == "running"
     await monitor.kill(signal.SIGKILL)

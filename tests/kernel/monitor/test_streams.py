@@ -409,6 +409,41 @@ async def test_many_execs_at_once_and_no_zombie(box: Box, spawner: Spawner) -> N
     await box.leave()
 
 
+async def test_an_exec_that_is_expected(box: Box, spawner: Spawner) -> None:
+    """A helper is there before it, at most one, serves it whatever it wants, and goes when it is not needed."""
+    await box.run(spawner, ["sleep", "1000"])
+    init = (await box.door.state())["pid"]
+
+    def helpers() -> list[int]:
+        return [pid for pid in children_of(box.door.pid) if pid != init]
+
+    for _ in range(2):
+        await box.door.expect_exec()
+    await until(lambda: len(helpers()) == 1, "the helper")
+    assert (await box.door.state())["execs"] == []  # both messages have been dealt with
+    (ready,) = helpers()
+    size = (31, 71)
+    peer = await box.exec("e1", "stty size; exit 4", terminal=True, console_size=size)
+    assert peer is not None
+    assert await peer.until(b"31 71\r\n")
+    assert (await box.event("exec_exit", exec_id="e1"))["exit_code"] == 4
+    await until(lambda: helpers() == [], f"helper {ready} to be reaped")
+    await box.door.expect_exec()
+    await until(lambda: len(helpers()) == 1, "another helper")
+    with pytest.raises(RuntimeFailure, match="nosuch"):
+        await box.door.exec(ExecOptions("e2", {**box.config(["nosuch"])["process"]}))
+    await until(lambda: helpers() == [], "the helper of what failed to be reaped")
+    await box.door.expect_exec()
+    await until(lambda: len(helpers()) == 1, "one that nobody will need")
+    await until(lambda: helpers() == [], "it to be let go")
+    await box.door.expect_exec()
+    await until(lambda: len(helpers()) == 1, "the last one")
+    await box.door.kill(9)
+    await box.event("exit")
+    await until(lambda: children_of(box.door.pid) == [], "it to end with the container")
+    await box.leave()
+
+
 async def test_execs_end_with_their_container(box: Box, spawner: Spawner) -> None:
     """Their exits are told before the container's."""
     await box.run(spawner, ["sleep", "1000"])

@@ -51,6 +51,15 @@ async def read_all(sock: socket.socket) -> bytes:
     return data
 
 
+async def test_an_exec_is_announced(rooms: Rooms) -> None:
+    """So that the monitor is ready when the start comes; that it is dying is no reason to refuse."""
+    await run(rooms)
+    await exec.create_exec(rooms.services, "web", ExecRequest(command=("ls",)))
+    assert rooms.monitors.last.names()[-1] == "expect_exec"
+    rooms.monitors.last.fail["expect_exec"] = MonitorLost("the monitor died")
+    assert await exec.create_exec(rooms.services, "web", ExecRequest(command=("ls",)))
+
+
 async def test_exec(rooms: Rooms) -> None:
     """Created, started detached, ended: process, record, events."""
     record = await run(rooms, env=["A=1"], cap_drop=["KILL"])

@@ -80,7 +80,7 @@ def test_bad_arguments_are_named(change: dict[str, Any], words: str) -> None:
     [
         (
             {},
-            "expected one of attach, wait, start, exec, kill, pause, resume, resize, update, state, delete, got None",
+            "expected one of attach, wait, start, expect_exec, exec, kill, pause, resume, resize, update, state, delete, got None",
         ),
         ({"type": "bogus"}, "got 'bogus'"),
         ({"type": ["start"]}, "got"),
