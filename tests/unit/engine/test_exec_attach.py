@@ -16,6 +16,7 @@ from sampan.engine.exec import ExecRequest
 from sampan.engine.records import ContainerRecord
 from sampan.engine.streams import ClientStream
 from sampan.errors import Conflict, InvalidParameter, NotFound
+from sampan.monitor.client import MonitorLost
 from sampan.runtime.failure import RuntimeFailure
 from sampan.wire import stdcopy
 from tests.fakes.rooms import Rooms
