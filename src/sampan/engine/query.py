@@ -10,6 +10,7 @@ from sampan.engine.filters import Filters
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import InvalidParameter, NotFound, SampanError
+from sampan.spec.pattern import Pattern, PatternError
 from sampan.store.changes import Change
 
 ACCEPTED = frozenset(
@@ -58,11 +59,7 @@ def list_containers(
     rules.check_filters(filters, ACCEPTED)
     tests = _tests(services, filters)
     # As in dockerd: asking for a state or for the last n means all, running or not.
-    if not (
-        everything
-        or limit > 0
-        or any(filters.get(k) for k in ("status", "exited", "before", "since"))
-    ):
+    if not (everything or limit > 0 or filters.get("status")):
         tests.append(lambda record: record.state.alive or record.state is State.RESTARTING)
     found = [record for record in services.containers.all() if all(test(record) for test in tests)]
     return found[:limit] if limit > 0 else found
@@ -72,11 +69,11 @@ def _tests(services: Services, filters: Filters) -> list[Test]:
     tests: list[Test] = [
         lambda record: rules.labels_hold(filters, "label", record.labels),
         lambda record: rules.prefix(filters, "id", record.id),
-        lambda record: _name_matches(filters, record),
         lambda record: _network_matches(filters, record),
         lambda record: _volume_matches(filters, record),
     ]
     for wanted, make in (
+        ("name", _name_test),
         ("status", _status_test),
         ("exited", _exited_test),
         ("health", _health_test),
@@ -89,27 +86,24 @@ def _tests(services: Services, filters: Filters) -> list[Test]:
     if filters.get("ancestor"):
         tests.append(_ancestor_test(services, filters["ancestor"]))
     if filters.get("expose") or filters.get("publish"):
-        tests.append(_port_test(filters.get("expose") or [], filters.get("publish") or []))
+        exposed, published = (_ports(key, filters.get(key) or []) for key in ("expose", "publish"))
+        tests.append(_port_test(exposed, published))
     if rules.boolean(filters, "is-task"):
         tests.append(lambda record: False)
     return tests
 
 
-def _name_matches(filters: Filters, record: ContainerRecord) -> bool:
-    """A part of the name, with or without the slash; dockerd takes regular expressions, whose plain words these are."""
-    wanted = filters.get("name")
-    return not wanted or any(_name_holds(word, f"/{record.name}") for word in wanted)
-
-
-def _name_holds(word: str, name: str) -> bool:
-    start, end = word.startswith("^"), word.endswith("$")
-    bare = word[start : len(word) - end]
-    names = (name, name[1:])
-    if start and end:
-        return bare in names
-    if start:
-        return any(each.startswith(bare) for each in names)
-    return name.endswith(bare) if end else bare in name
+def _name_test(wanted: list[str]) -> Test:
+    """Regular expressions, on the name with and without its slash; one that is none fits nothing."""
+    patterns = []
+    for text in wanted:
+        try:
+            patterns.append(Pattern(text))
+        except PatternError:
+            continue
+    return lambda record: any(
+        pattern.found_in(f"/{record.name}") or pattern.found_in(record.name) for pattern in patterns
+    )
 
 
 def _network_matches(filters: Filters, record: ContainerRecord) -> bool:
@@ -142,7 +136,7 @@ def _exited_test(wanted: list[str]) -> Test:
         try:
             codes.add(int(word))
         except ValueError:
-            raise InvalidParameter(f"invalid filter 'exited={word}'") from None
+            raise InvalidParameter(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
     return lambda record: (
         record.exit_code in codes and not record.state.alive and record.started_at > 0
     )
@@ -151,7 +145,7 @@ def _exited_test(wanted: list[str]) -> Test:
 def _health_test(wanted: list[str]) -> Test:
     for word in wanted:
         if word not in _HEALTH:
-            raise InvalidParameter(f"invalid filter 'health={word}'")
+            raise InvalidParameter(f"Unrecognised filter value for health: {word}")
     return lambda record: (record.health.status if record.health else "none") in wanted
 
 
@@ -183,15 +177,40 @@ def _ancestor_test(services: Services, wanted: list[str]) -> Test:
     return lambda record: record.image_id in ids
 
 
-def _port_test(exposed: list[str], published: list[str]) -> Test:
-    def full(port: str) -> str:
-        return port if "/" in port else f"{port}/tcp"
+def _ports(key: str, wanted: list[str]) -> set[str]:
+    """`80/tcp` of `80`, `80/udp` or `80-90/tcp`. Raises InvalidParameter."""
+    found: set[str] = set()
+    for value in wanted:
+        if ":" in value:
+            raise InvalidParameter(f"filter for '{key}' should not contain ':': {value}")
+        numbers, _, protocol = value.partition("/")
+        low, _, high = numbers.partition("-")
+        first, last = (_port_number(key, value, text) for text in (low, high or low))
+        if last < first:
+            text = f"error while looking up for {key} {value}: invalid range specified for port"
+            raise InvalidParameter(f"{text}: {numbers}")
+        found.update(f"{number}/{protocol or 'tcp'}" for number in range(first, last + 1))
+    return found
 
+
+def _port_number(key: str, value: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        problem = "invalid syntax"
+    elif len(text) > 5 or int(text) > 65535:
+        problem = "value out of range"
+    else:
+        return int(text)
+    raise InvalidParameter(
+        f'error while looking up for {key} {value}: strconv.ParseUint: parsing "{text}": {problem}'
+    )
+
+
+def _port_test(exposed: set[str], published: set[str]) -> Test:
     def test(record: ContainerRecord) -> bool:
-        open_ports = set(record.config.exposed_ports or {})
         bound = set(record.host_config.port_bindings or {})
-        return (not exposed or any(full(port) in open_ports | bound for port in exposed)) and (
-            not published or any(full(port) in bound for port in published)
+        open_ports = set(record.config.exposed_ports or {}) | bound
+        return (not exposed or not exposed.isdisjoint(open_ports)) and (
+            not published or not published.isdisjoint(bound)
         )
 
     return test
