@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sampan.engine.records import ContainerRecord
+from sampan.errors import Unavailable
 
 if TYPE_CHECKING:
     from sampan.engine.doors import Monitor
+    from sampan.engine.probe import Probe
 
 T = TypeVar("T")
 Job = Callable[[], Awaitable[Any]]
@@ -54,6 +56,7 @@ class Actor:
         self.filter: bytes | None = None  # seccomp's, of what runs
         self.filter_known = False
         self.gone = False
+        self.probe: Probe | None = None  # asks how it is, while it runs
         self.kept = 0  # restarts under way, for which an end is no reason to auto-remove
         self._write = write
         self._jobs: deque[tuple[Job, asyncio.Future[Any] | None]] = deque()
@@ -150,6 +153,13 @@ class Actor:
         if timer is not None:
             timer.cancel()
         return timer is not None
+
+
+def monitor_of(actor: Actor) -> Monitor:
+    """Of a container that runs; it may have died a moment ago."""
+    if actor.monitor is None:
+        raise Unavailable(f"container {actor.record.id} has no monitor")
+    return actor.monitor
 
 
 def _resolve(waiters: set[asyncio.Future[WaitResult]], result: WaitResult) -> None:

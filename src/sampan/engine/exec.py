@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import msgspec
 
 from sampan.engine import failures, intent, lookup, transitions
-from sampan.engine.actor import Actor
+from sampan.engine.actor import Actor, monitor_of
 from sampan.engine.attach import check_detach_keys
 from sampan.engine.create import attributes_of
 from sampan.engine.exec_process import build_exec_process
-from sampan.engine.pause import monitor_of
 from sampan.engine.records import ContainerRecord, ExecRecord
 from sampan.engine.seccomp import filter_of
 from sampan.engine.services import Services
@@ -55,6 +54,7 @@ class Execs:
 
     def __init__(self) -> None:
         self._records: dict[str, ExecRecord] = {}
+        self._waiting: dict[str, asyncio.Future[int]] = {}
 
     def get(self, exec_id: str) -> ExecRecord:
         """By full id, as in dockerd. Raises NotFound."""
@@ -98,11 +98,25 @@ class Execs:
         self._records[exec_id] = msgspec.structs.replace(
             record, running=False, exit_code=exit_code, pid=0
         )
+        waiting = self._waiting.get(exec_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(exit_code)
         try:
             container = services.containers.get(record.container_id)
         except NotFound:
             return
         _tell(services, container, record, "exec_die", exitCode=str(exit_code))
+
+    async def ended_with(self, exec_id: str) -> int:
+        """The exit code of one that was started, when it has ended. One waits for it at most."""
+        record = self.get(exec_id)
+        if not record.running:
+            return NOT_INVOKED if record.exit_code is None else record.exit_code
+        self._waiting[exec_id] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._waiting[exec_id]
+        finally:
+            del self._waiting[exec_id]
 
     def container_ended(self, services: Services, container_id: str) -> None:
         """Its PID namespace took them along."""
@@ -130,11 +144,15 @@ class ExecSession:
         A failure (command not found, …) is written to the client, as dockerd does.
         """
         try:
-            await _start(self._services, self._actor, self._record, client)
+            await self.start(client)
         except SampanError as error:
             await client.say(str(error), multiplexed=self.multiplexed)
         finally:
             client.close()
+
+    async def start(self, client: ClientStream) -> None:
+        """As `connect`, for one of the engine's own, who is told of a failure and closes. Raises SampanError."""
+        await _start(self._services, self._actor, self._record, client)
 
 
 async def create_exec(services: Services, ref: str, request: ExecRequest) -> str:

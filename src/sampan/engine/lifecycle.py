@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable
 
-from sampan.engine import failures, network_use, remains, removal, transitions, volumes
+from sampan.engine import failures, network_use, probe, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Message, Monitor
@@ -48,6 +48,7 @@ async def start(services: Services, actor: Actor, *, automatic: bool = False) ->
     actor.filter, actor.filter_known = launch.filter, True
     # The row was written ahead; what it lacks the monitor knows.
     actor.save(launch.running(), durable=False)
+    probe.begin(services, actor)
     services.events.emit("container", "start", actor.record.id, attributes_of(actor.record))
 
 
@@ -119,6 +120,7 @@ async def container_exited(
     """`monitor` is the one that says so. A late or repeated message does nothing."""
     if monitor is not actor.monitor or not actor.record.state.alive:
         return
+    probe.end(actor)
     before = actor.record
     record = transitions.exited(before, end)
     again = transitions.wants_restart(record)

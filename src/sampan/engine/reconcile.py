@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sampan.engine import lifecycle, network_use, remains, removal, transitions, volumes
+from sampan.engine import lifecycle, network_use, probe, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
@@ -163,6 +163,8 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
     for each in state.get("execs") or ():
         services.execs.adopt(record.id, str(each["exec_id"]), int(each["pid"]))
     lifecycle.watch(services, actor, monitor)
+    if not paused:
+        probe.begin(services, actor)
     ended = state.get("exit")
     if ended:
         await lifecycle.container_exited(services, actor, monitor, lifecycle.exit_of(ended))
@@ -215,6 +217,7 @@ async def let_go(services: Services) -> None:
     except TimeoutError:
         log.warning("some containers were still busy when the daemon ended")
     for actor in actors:
+        probe.end(actor)
         monitor, actor.monitor = actor.monitor, None
         if monitor is not None:
             monitor.close()

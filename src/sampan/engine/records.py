@@ -66,9 +66,19 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     host_interface: str = ""
 
 
+class HealthResult(Struct, frozen=True, kw_only=True):
+    """One check. `exit_code` is -1 when it could not be made, or took too long."""
+
+    start: int
+    end: int
+    exit_code: int
+    output: str
+
+
 class Health(Struct, frozen=True, kw_only=True):
     status: str = "starting"
     failing_streak: int = 0
+    log: tuple[HealthResult, ...] = ()  # the last few, oldest first
 
 
 class ContainerRecord(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sampan.engine import transitions
+from sampan.engine.actor import monitor_of
 from sampan.engine.create import attributes_of
-from sampan.engine.pause import monitor_of
 from sampan.engine.services import Services
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from sampan.engine import health
 from sampan.engine.records import ContainerRecord, Endpoint, State
 from sampan.errors import Conflict, NotModified, SampanError
 from sampan.spec.container import RestartPolicy
@@ -146,6 +147,7 @@ def started(
         error="",
         oom_killed=False,
         manually_stopped=False,
+        health=health.begun(record),
         restart_count=record.restart_count + 1 if automatic else 0,
     )
 
@@ -188,6 +190,7 @@ def _end(record: ContainerRecord, end: Exit) -> dict[str, object]:
         "oom_killed": end.oom_killed,
         "error": end.error,
         "endpoints": _unplugged(record),
+        "health": health.unwatched(record),
     }
 
 
@@ -200,7 +203,7 @@ def _unplugged(record: ContainerRecord) -> dict[str, Endpoint]:
 
 
 def paused(record: ContainerRecord) -> ContainerRecord:
-    return _move(record, State.PAUSED)
+    return _move(record, State.PAUSED, health=health.unwatched(record))
 
 
 def unpaused(record: ContainerRecord) -> ContainerRecord:

@@ -8,9 +8,9 @@ import logging
 import msgspec
 
 from sampan.engine import intent, validate
+from sampan.engine.actor import monitor_of
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Monitor
-from sampan.engine.pause import monitor_of
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, InvalidParameter, SampanError

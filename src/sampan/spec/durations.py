@@ -47,6 +47,28 @@ def parse_duration(text: str) -> int:
     return -total if text.startswith("-") else total
 
 
+def format_duration(nanoseconds: int) -> str:
+    """As Go prints it: 1h2m3.5s, 300ms, 2µs, 0s."""
+    if not nanoseconds:
+        return "0s"
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    for unit, name in ((1_000, "ns"), (1_000_000, "µs"), (1_000_000_000, "ms")):
+        if rest < unit:
+            return f"{sign}{_decimal(rest, unit // 1_000)}{name}"
+    minutes, rest = divmod(rest, _UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    text = f"{_decimal(rest, _UNITS['s'])}s"
+    if hours or minutes:
+        text = f"{minutes}m{text}"
+    return f"{sign}{hours}h{text}" if hours else f"{sign}{text}"
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, part = divmod(value, unit)
+    digits = f"{part:0{len(str(unit)) - 1}d}".rstrip("0") if part else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
 def _take(text: str) -> tuple[str, str]:
     """Leading digits and the rest; more than a duration can have is an error further up."""
     end = 0

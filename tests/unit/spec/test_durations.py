@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sampan.errors import InvalidParameter
-from sampan.spec.durations import parse_duration
+from sampan.spec.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,22 @@ def test_errors(text: str, message: str) -> None:
     with pytest.raises(InvalidParameter) as failure:
         parse_duration(text)
     assert str(failure.value) == message
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (2_500, "2.5µs"),
+        (200_000_000, "200ms"),
+        (1_500_000_000, "1.5s"),
+        (60_000_000_000, "1m0s"),
+        (3_723_004_000_000, "1h2m3.004s"),
+        (-90_000_000_000, "-1m30s"),
+    ],
+)
+def test_back_to_text(nanoseconds: int, text: str) -> None:
+    """As Go prints it, and as it is read again."""
+    assert format_duration(nanoseconds) == text
+    assert parse_duration(text) == nanoseconds

@@ -91,7 +91,15 @@ def state(record: ContainerRecord) -> dict[str, Any]:
         body["Health"] = {
             "Status": record.health.status,
             "FailingStreak": record.health.failing_streak,
-            "Log": [],
+            "Log": [
+                {
+                    "Start": times.to_text(result.start),
+                    "End": times.to_text(result.end),
+                    "ExitCode": result.exit_code,
+                    "Output": result.output,
+                }
+                for result in record.health.log
+            ],
         }
     return body
 
