@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sampan.engine import images, merge
-from sampan.engine.actor import Actor
+from sampan.engine.actor import Actor, monitor_of
 from sampan.engine.create import attributes_of
-from sampan.engine.pause import monitor_of
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, NotFound, SampanError, Unavailable
