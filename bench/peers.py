@@ -120,11 +120,13 @@ def _podman(stack: contextlib.ExitStack, root: Path, run: Path) -> Peer:
 
 
 def pss_kib(pid: int) -> int:
-    """Proportional set size of a process in KiB (proc(5), smaps_rollup)."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    """Proportional set size of a process in KiB (proc(5), smaps_rollup); 0 when it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     found = re.search(r"^Pss:\s+(\d+)", text, re.M)
-    assert found
-    return int(found[1])
+    return int(found[1]) if found else 0
 
 
 def children(pid: int) -> list[int]:
