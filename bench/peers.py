@@ -34,6 +34,7 @@ class Peer:
     name: str
     argv: list[str]
     engine: Engine | None = None
+    host: Host | None = None
     extra_run: list[str] = field(default_factory=list)
 
     def run_argv(self, *args: str) -> list[str]:
@@ -80,14 +81,19 @@ def peers() -> Iterator[list[Peer]]:
 
         ours = engine("sampand")
         socket = f"unix://{ours.socket}"
-        found.append(Peer("sampan", [str(binaries / "sampan"), "-H", socket], ours))
+        found.append(Peer("sampan", [str(binaries / "sampan"), "-H", socket], ours, ours.host))
         docker = shutil.which("docker")
         if docker:
-            found.append(Peer("docker → sampand", [docker, "-H", socket], ours))
+            found.append(Peer("docker → sampand", [docker, "-H", socket], ours, ours.host))
         if docker and shutil.which("dockerd"):
             theirs = engine("dockerd")
             found.append(
-                Peer("docker → dockerd", [docker, "-H", f"unix://{theirs.socket}"], theirs)
+                Peer(
+                    "docker → dockerd",
+                    [docker, "-H", f"unix://{theirs.socket}"],
+                    theirs,
+                    theirs.host,
+                )
             )
         if shutil.which("podman") and shutil.which("runc"):
             found.append(_podman(stack, root, run))
@@ -116,7 +122,7 @@ def _podman(stack: contextlib.ExitStack, root: Path, run: Path) -> Peer:
     )
     stack.callback(subprocess.run, [*argv, "rm", "-fa"], check=False, capture_output=True)
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-    return Peer("podman", argv, extra_run=limits)
+    return Peer("podman", argv, host=host, extra_run=limits)
 
 
 def pss_kib(pid: int) -> int:

@@ -1,6 +1,6 @@
 """A process that works on a store and kills itself at the N-th call that changes a disk.
 
-    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, volume, snapshot
+    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, volume, snapshot, pull (a name)
 
 Exits with 0 when the action was over before the N-th call, and dies by SIGKILL otherwise.
 """
@@ -14,11 +14,15 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from sampan.distribution.credentials import NOBODY
+from sampan.distribution.distribution import Distribution
+from sampan.distribution.options import Options
+from sampan.spec.reference import parse
 from sampan.store import metadata
 from sampan.store.store import Store, open_store
 from tests.fakes.spawn import ForkingSpawner
 
-COUNTED = ("open", "write", "fsync", "fchmod", "rename", "unlink", "mkdir")
+COUNTED = ("open", "write", "pwrite", "fsync", "fchmod", "rename", "unlink", "mkdir")
 
 
 class Bomb:
@@ -54,6 +58,8 @@ async def chunks(path: str) -> AsyncIterator[bytes]:
 async def act(store: Store, action: str, archive: str) -> None:
     if action == "load":
         await store.load(chunks(archive), lambda message: None)
+    elif action == "pull":
+        await pull(store, archive)
     elif action == "import":
         await store.import_rootfs(chunks(archive), reference="new:1", changes=["CMD sh"])
     elif action == "rmi":
@@ -68,6 +74,11 @@ async def act(store: Store, action: str, archive: str) -> None:
         store.snapshots.prepare("container", top)
         store.snapshots.remove("container")
         await store.trash.empty()
+
+
+async def pull(store: Store, name: str) -> None:
+    distribution = Distribution(store, Options(certs_dirs=()))
+    await distribution.pull(parse(name), None, NOBODY, lambda message: None)
 
 
 async def main(root: str, action: str, at: int, archive: str) -> None:

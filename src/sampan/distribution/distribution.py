@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from sampan.distribution import hosts
 from sampan.distribution.client import Client, RateLimit
 from sampan.distribution.credentials import NOBODY, Credentials
+from sampan.distribution.failures import disk_told
 from sampan.distribution.inspect import Inspected, inspect
 from sampan.distribution.layers import Layers
 from sampan.distribution.login import LoggedIn, log_in
@@ -70,9 +71,10 @@ class Distribution:
         puller = Puller(
             self._store, self._client, self._layers, credentials or NOBODY, progress, platform
         )
-        if all_tags:
-            return await puller.pull_all(reference)
-        return [await puller.pull(reference)]
+        with disk_told():
+            if all_tags:
+                return await puller.pull_all(reference)
+            return [await puller.pull(reference)]
 
     async def push(
         self,
@@ -84,7 +86,8 @@ class Distribution:
     ) -> None:
         """`docker push`: one tag, or all tags that the repository has here."""
         pusher = Pusher(self._store, self._client, self._uploads, credentials, progress)
-        await pusher.push(reference, all_tags=all_tags)
+        with disk_told():
+            await pusher.push(reference, all_tags=all_tags)
 
     async def search(
         self,

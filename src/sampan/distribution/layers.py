@@ -131,6 +131,11 @@ class Layers:
                     except Mismatch:
                         partial = self._store.content.partial(blob)
                 return await self._stream(partial, source, report, base=base)
+            except (OSError, SampanError) as error:
+                if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+                    partial.drop()  # a full disk gets its space back
+                partial.close()
+                raise
             except BaseException:
                 partial.close()
                 raise
