@@ -26,6 +26,13 @@ class ConfigError(Exception):
     """The text says which directive is at fault, as dockerd does."""
 
 
+class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another OCI runtime, that takes runc's command line."""
+
+    path: str
+    args: tuple[str, ...] = field(default=(), name="runtimeArgs")
+
+
 class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Defaults are dockerd's where dockerd has one."""
 
@@ -51,6 +58,8 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dns_opts: tuple[str, ...] = field(default=(), name="dns-opts")
     dns_search: tuple[str, ...] = field(default=(), name="dns-search")
 
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    default_runtime: str = field(default="", name="default-runtime")  # empty: our own
     init: bool = False
     init_path: str = field(default="", name="init-path")
     default_ulimits: dict[str, Ulimit] = field(default_factory=dict, name="default-ulimits")
@@ -200,7 +209,24 @@ def check(config: DaemonConfig) -> DaemonConfig:
     parse_size(config.default_shm_size)
     for host in config.hosts:
         check_host(host)
+    _check_runtimes(config)
     return config
+
+
+OWN_RUNTIME = "sampan"
+# Names that clients ask for by habit; with no runtime of that name they get our own.
+OWN_RUNTIME_NAMES = (OWN_RUNTIME, "runc", "io.containerd.runc.v2")
+
+
+def _check_runtimes(config: DaemonConfig) -> None:
+    if OWN_RUNTIME in config.runtimes:
+        raise ConfigError(f"runtime name '{OWN_RUNTIME}' is reserved")
+    for name, runtime in config.runtimes.items():
+        if not runtime.path:
+            raise ConfigError(f"runtime {name}: the path is empty")
+    default = config.default_runtime
+    if default and default not in config.runtimes and default not in OWN_RUNTIME_NAMES:
+        raise ConfigError(f"specified default runtime '{default}' does not exist")
 
 
 def check_host(host: str) -> str:

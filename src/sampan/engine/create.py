@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.engine import merge, mounts, settings, validate, volumes
+from sampan.engine import merge, mounts, runtimes, settings, validate, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.names import check_name
 from sampan.engine.records import ContainerRecord, Endpoint, MountPoint, encode
@@ -90,6 +90,7 @@ def _plan(
     validate.check_config(merged)
     facts = services.host
     host = settings.settle_host_config(host_config, services.config, unified=facts.unified_cgroups)
+    runtimes.check(services.config, host.runtime)
     host, warnings = validate.check_host_config(
         config, host, features=facts.cgroup_features, cpus=facts.cpu_set, mems=facts.memory_nodes
     )

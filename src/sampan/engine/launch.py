@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sampan.engine import etc, intent, network_use, settings, times, transitions, volumes
+from sampan.engine import etc, intent, network_use, runtimes, settings, times, transitions, volumes
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Bridge, Message, Monitor
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -172,6 +172,7 @@ class Fork(Step[Launch]):
             log=intent.log_options(record),
             title=f"sampan-monitor {record.id[:12]} {record.name}",
             seccomp=launch.filter,
+            runtime=runtimes.command(launch.services.config, record.host_config.runtime),
         )
         fds = [launch.namespaces[kind] for kind in kinds]
         launch.monitor = await launch.services.monitors.launch(arguments, fds)

@@ -18,7 +18,7 @@ class UsageError(Exception):
 class Option(NamedTuple):
     names: tuple[str, ...]
     key: str  # of daemon.json; "" for what is none
-    kind: str  # "text", "number", "switch", "list", "map", "lists", "ulimit"
+    kind: str  # "text", "number", "switch", "list", "map", "lists", "ulimit", "runtime"
     help: str
 
 
@@ -42,6 +42,8 @@ OPTIONS = (
     Option(("-D", "--debug"), "debug", "switch", "Log every step with its milliseconds"),
     Option(("-l", "--log-level"), "log-level", "text", "debug, info, warn, error or fatal"),
     Option(("--label",), "labels", "list", "key=value, shown by docker info"),
+    Option(("--add-runtime",), "runtimes", "runtime", "NAME=PATH of another OCI runtime"),
+    Option(("--default-runtime",), "default-runtime", "text", "Runtime of containers (sampan)"),
     Option(("--init",), "init", "switch", "Run an init in every container"),
     Option(("--init-path",), "init-path", "text", "The init's program"),
     Option(("--default-ulimit",), "default-ulimits", "ulimit", "name=soft[:hard] of containers"),
@@ -152,6 +154,13 @@ def _put(target: dict[str, Any], option: Option, key: str, name: str, value: str
         case "map":
             word, _, text = value.partition("=")
             target.setdefault(key, {})[word] = text
+        case "runtime":
+            word, _, text = value.partition("=")
+            if not word.strip() or not text.strip():
+                raise UsageError(
+                    f'invalid argument "{value}" for "{name}" flag: invalid runtime {value}'
+                )
+            target.setdefault(key, {})[word.strip()] = {"path": text.strip()}
         case "lists":
             word, _, text = value.partition("=")
             target.setdefault(key, {}).setdefault(word, []).append(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sampan.engine.config import DaemonConfig, parse_size
+from sampan.engine.config import OWN_RUNTIME, DaemonConfig, parse_size
 from sampan.errors import InvalidParameter, NotFound, NotImplementedHere
 from sampan.spec.container import (
     ContainerConfig,
@@ -17,7 +17,6 @@ from sampan.spec.container import (
 )
 
 BRIDGE = "bridge"
-RUNTIME = "sampan"
 
 
 def settle_host_config(host: HostConfig, config: DaemonConfig, *, unified: bool) -> HostConfig:
@@ -42,7 +41,7 @@ def settle_host_config(host: HostConfig, config: DaemonConfig, *, unified: bool)
         restart_policy=RestartPolicy(
             name=policy.name or "no", maximum_retry_count=policy.maximum_retry_count
         ),
-        runtime=host.runtime or RUNTIME,
+        runtime=host.runtime or config.default_runtime or OWN_RUNTIME,
         oom_kill_disable=bool(host.oom_kill_disable),
     )
 

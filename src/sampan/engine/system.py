@@ -7,8 +7,8 @@ import os
 import platform
 from typing import Any
 
-from sampan.engine import registries, times
-from sampan.engine.config import DaemonConfig
+from sampan.engine import registries, runtimes, times
+from sampan.engine.config import OWN_RUNTIME, DaemonConfig
 from sampan.engine.records import State
 from sampan.engine.services import Services
 from sampan.spec import platform as platforms
@@ -75,8 +75,8 @@ def info(services: Services) -> dict[str, Any]:
         "Name": host.name(),
         "Labels": list(config.labels),
         "ServerVersion": VERSION,
-        "Runtimes": {"sampan": {"path": "sampan-runtime"}},
-        "DefaultRuntime": "sampan",
+        "Runtimes": runtimes.described(config),
+        "DefaultRuntime": config.default_runtime or OWN_RUNTIME,
         "Swarm": _SWARM,
         "LiveRestoreEnabled": True,
         "Isolation": "",

@@ -18,7 +18,6 @@ from sampan.spec.validate import check_resources
 
 MILLISECOND = 1_000_000
 
-RUNTIMES = ("", "sampan", "runc", "io.containerd.runc.v2")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(/(tcp|udp|sctp))?", re.ASCII)
 _LOG_SIZE = re.compile(r"\d{1,15}[kmgKMG]?[bB]?|-1", re.ASCII)
 
@@ -148,8 +147,6 @@ def _check_shared_network(config: ContainerConfig, host: HostConfig) -> None:
 
 
 def _check_engine(host: HostConfig) -> None:
-    if host.runtime not in RUNTIMES:
-        raise InvalidParameter(f"unknown or invalid runtime name: {host.runtime}")
     if host.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:

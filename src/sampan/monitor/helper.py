@@ -24,6 +24,7 @@ import select
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, NoReturn
 
 from sampan.linux import cgroup
@@ -31,20 +32,26 @@ from sampan.linux import constants as c
 from sampan.linux.channel import Channel, Message
 from sampan.linux.kernel import Kernel, LinuxKernel
 from sampan.linux.process import boot_id, start_time
+from sampan.monitor import foreign as others
 from sampan.monitor import records
+from sampan.monitor.foreign import Foreign
+from sampan.monitor.foreign import create as create_foreign
+from sampan.monitor.foreign import execute as execute_foreign
 from sampan.monitor.messages import VERSION
 from sampan.monitor.records import MonitorRecord
 from sampan.monitor.rehearsal import rehearse
+from sampan.monitor.runtime import Cgroup as CgroupDoor
 from sampan.monitor.runtime import Container as ContainerDoor
 from sampan.monitor.runtime import Plan, Process
 from sampan.runtime.create import Created, create
 from sampan.runtime.exec import exec_process
 from sampan.runtime.exec import rehearse as rehearse_exec
 from sampan.runtime.failure import RuntimeFailure
-from sampan.runtime.request import Request, Target
+from sampan.runtime.request import Executed, Request, Target
 from sampan.runtime.spawn import keep_only
 from sampan.wire.jsonlog import format_time
 
+AnyCreated = Created | others.Created
 WARM_UP = 20  # runs; the last of its counters is filled by then
 
 
@@ -129,6 +136,22 @@ def _run(
         os._exit(0)
 
 
+class ForeignCgroup:
+    """`monitor.runtime.Cgroup`: when it goes, the runtime that made it forgets the container too."""
+
+    def __init__(self, group: cgroup.Cgroup, foreign: Foreign) -> None:
+        self._foreign = foreign
+        self._group = group
+        self.apply, self.kill = group.apply, group.kill
+        self.freeze, self.thaw, self.oom_kills = group.freeze, group.thaw, group.oom_kills
+
+    def remove(self) -> None:
+        try:
+            self._foreign.delete()
+        finally:
+            self._group.remove()
+
+
 @dataclass(slots=True)
 class Container:
     """What the monitor knows of its container."""
@@ -140,12 +163,14 @@ class Container:
     directory: str
     hierarchies: cgroup.Hierarchies
     helper: Helper
-    _cgroup: cgroup.Cgroup | None = field(default=None)
+    foreign: Foreign | None = None
+    _cgroup: CgroupDoor | None = field(default=None)
 
     @property
-    def cgroup(self) -> cgroup.Cgroup | None:
+    def cgroup(self) -> CgroupDoor | None:
         if self._cgroup is None and self.record.cgroup:
-            self._cgroup = cgroup.Cgroup(self.record.cgroup, self.hierarchies)
+            group = cgroup.Cgroup(self.record.cgroup, self.hierarchies)
+            self._cgroup = group if self.foreign is None else ForeignCgroup(group, self.foreign)
         return self._cgroup
 
     def start(self) -> None:
@@ -219,11 +244,16 @@ class Runtime:
             plan.directory,
             self._hierarchies,
             helper,
+            _foreign_of(plan, container_id),
         )
 
     def execute(self, container: ContainerDoor, plan: Plan) -> Process:
+        foreign = _foreign(container)
         helper, self._ready_to_exec = self._ready_to_exec, None
-        if helper is not None:
+        if foreign is not None:
+            work = partial(self._execute_foreign, plan=plan, foreign=foreign)
+            helper = Helper(self._kernel, plan.stdio, work)
+        elif helper is not None:
             helper.tell({**plan.to_message(), "type": "execute"}, plan.stdio)
         else:
             helper = Helper(
@@ -237,7 +267,7 @@ class Runtime:
         return Process(int(message["pid"]), by_name["pidfd"], by_name.get("console"))
 
     def expect_exec(self, container: ContainerDoor) -> None:
-        if self._ready_to_exec is not None:
+        if self._ready_to_exec is not None or _foreign(container) is not None:
             return
         try:
             self._ready_to_exec = Helper(
@@ -266,17 +296,7 @@ class Runtime:
         config = read_config(plan.directory)
         record = _first_record(config, container_id)
         records.write_record(plan.directory, record)
-        request = Request(
-            config,
-            root=plan.root,
-            namespaces=plan.namespaces,
-            stdio=plan.stdio,
-            terminal=plan.terminal,
-            console_size=plan.console_size,
-            seccomp=plan.seccomp,
-            hierarchies=self._hierarchies,
-        )
-        created = create(self._kernel, request)
+        created = self._make(plan, config, container_id)
         try:
             record = replace(record, init_pid=created.pid, init_start_time=start_time(created.pid))
             records.write_record(plan.directory, record)
@@ -298,7 +318,23 @@ class Runtime:
         records.write_record(plan.directory, record)
         channel.send({"type": "started", "started_at": record.started_at})
 
-    def _tell_created(self, channel: Channel, created: Created, record: MonitorRecord) -> None:
+    def _make(self, plan: Plan, config: dict[str, Any], container_id: str) -> AnyCreated:
+        foreign = _foreign_of(plan, container_id)
+        if foreign is not None:
+            return create_foreign(self._kernel, foreign, plan, config, self._hierarchies)
+        request = Request(
+            config,
+            root=plan.root,
+            namespaces=plan.namespaces,
+            stdio=plan.stdio,
+            terminal=plan.terminal,
+            console_size=plan.console_size,
+            seccomp=plan.seccomp,
+            hierarchies=self._hierarchies,
+        )
+        return create(self._kernel, request)
+
+    def _tell_created(self, channel: Channel, created: AnyCreated, record: MonitorRecord) -> None:
         fds = {"pidfd": created.pidfd}
         if created.console is not None:
             fds["console"] = created.console
@@ -321,6 +357,16 @@ class Runtime:
         group = cgroup.Cgroup(record.cgroup, self._hierarchies) if record.cgroup else None
         return Target(init.pid, init.pidfd, read_config(container.directory), group)
 
+    def _execute_foreign(self, channel: Channel, *, plan: Plan, foreign: Foreign) -> None:
+        self._tell_executed(channel, execute_foreign(self._kernel, foreign, plan))
+
+    def _tell_executed(self, channel: Channel, executed: Executed) -> None:
+        fds = {"pidfd": executed.pidfd}
+        if executed.console is not None:
+            fds["console"] = executed.console
+        message = {"type": "made", "pid": executed.pid, "fds": list(fds)}
+        channel.send(message, list(fds.values()))
+
     def _execute(self, channel: Channel, plan: Plan, target: Target) -> None:
         executed = exec_process(
             self._kernel,
@@ -331,11 +377,15 @@ class Runtime:
             console_size=plan.console_size,
             seccomp=plan.seccomp,
         )
-        fds = {"pidfd": executed.pidfd}
-        if executed.console is not None:
-            fds["console"] = executed.console
-        message = {"type": "made", "pid": executed.pid, "fds": list(fds)}
-        channel.send(message, list(fds.values()))
+        self._tell_executed(channel, executed)
+
+
+def _foreign(container: ContainerDoor) -> Foreign | None:
+    return container.foreign if isinstance(container, Container) else None
+
+
+def _foreign_of(plan: Plan, container_id: str) -> Foreign | None:
+    return Foreign(plan.runtime, plan.directory, container_id) if plan.runtime else None
 
 
 def read_config(directory: str) -> dict[str, Any]:

@@ -191,6 +191,7 @@ class Arguments:
     """What a monitor is spawned with; `namespaces` are the kinds of the descriptors after the channel.
 
     `seccomp` is the compiled filter, when the daemon has it; else it is compiled from config.json.
+    `runtime` is another OCI runtime's program and first arguments; empty for our own.
     """
 
     id: str
@@ -204,6 +205,7 @@ class Arguments:
     log: LogOptions = LogOptions()
     title: str = ""
     seccomp: bytes | None = None
+    runtime: tuple[str, ...] = ()
     version: int = VERSION
 
     def to_message(self) -> Message:
@@ -220,6 +222,7 @@ class Arguments:
             "log": self.log.to_message(),
             "title": self.title,
             "seccomp": encode_filter(self.seccomp),
+            "runtime": list(self.runtime),
         }
 
     @classmethod
@@ -243,6 +246,7 @@ class Arguments:
             log=LogOptions.from_message(_field(args, "log", dict, "args")),
             title=str(args.get("title") or ""),
             seccomp=decode_filter(args.get("seccomp")),
+            runtime=tuple(str(word) for word in args.get("runtime") or ()),
         )
 
 

@@ -146,6 +146,7 @@ class Monitor:
             self._arguments.seccomp,
             self._arguments.root,
             namespaces,
+            runtime=self._arguments.runtime,
         )
         return self._runtime.create(plan, self._arguments.id)
 

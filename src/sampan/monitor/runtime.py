@@ -16,7 +16,7 @@ from sampan.spec.mount import Mount
 class Plan:
     """A process to make in the container whose config.json lies in `directory`. Descriptors stay the caller's.
 
-    `root` and `namespaces` are for its init, `process` (OCI's) for an exec'd one.
+    `root`, `namespaces` and `runtime` are for its init, `process` (OCI's) for an exec'd one.
     """
 
     directory: str
@@ -27,6 +27,7 @@ class Plan:
     root: tuple[Mount, ...] = ()
     namespaces: dict[str, int] = field(default_factory=dict)
     process: dict[str, Any] | None = None
+    runtime: tuple[str, ...] = ()  # another runtime's command; empty for our own
 
     def to_message(self) -> dict[str, Any]:
         """The descriptors travel beside it: stdio, then the namespaces'."""
@@ -39,6 +40,7 @@ class Plan:
             "root": self.root,
             "namespaces": list(self.namespaces),
             "process": self.process,
+            "runtime": self.runtime,
         }
 
     @classmethod
@@ -56,6 +58,7 @@ class Plan:
             ),
             namespaces=dict(zip(message["namespaces"], namespaces, strict=True)),
             process=message["process"],
+            runtime=tuple(message["runtime"]),
         )
 
 
