@@ -79,5 +79,5 @@ def test_a_program_that_fails_tells_what_it_logged(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFailure, match="exit 1"):
         Foreign(("/bin/false",), str(tmp_path), "x").call("create")
     with pytest.raises(RuntimeFailure, match="No such file"):
-        Foreign(("/nonexistent",), str(tmp_path), "x").call("create")
+        Foreign((f"{tmp_path}/nope",), str(tmp_path), "x").call("create")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runtime"]
