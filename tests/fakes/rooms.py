@@ -133,7 +133,10 @@ class FakeMonitor:
             self.monitors.clients.append(os.dup(client_fd))
         return {"pid": 99}
 
-    async def kill(self, signal: int, *, exec_id: str = "") -> None:
+    async def kill(self, signal: int, *, exec_id: str = "", all: bool = False) -> None:
+        if exec_id:
+            self._note("kill exec", signal, exec_id, all)
+            return
         self._note("kill", signal)
         if signal in self.deadly:
             self.exit(128 + signal)

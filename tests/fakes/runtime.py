@@ -52,6 +52,12 @@ class FakeCgroup:
     def remove(self) -> None:
         self.calls.append("remove")
 
+    def kill_below(self, name: str) -> bool:
+        return False  # as on pure v1
+
+    def remove_below(self, name: str) -> None:
+        self.calls.append(f"remove {name}")
+
     def oom_kills(self) -> int:
         return self.kills
 

@@ -28,6 +28,16 @@ class Route:
     handler: Handler
 
 
+OWN = "sampan"  # the first segment of whatever is no part of Docker's API
+
+
+def _joined(segments: list[str]) -> list[str]:
+    """Ours have two words in front where Docker's have one."""
+    if segments[0] == OWN and len(segments) > 1:
+        return [f"{OWN}/{segments[1]}", *segments[2:]]
+    return segments
+
+
 def split_path(raw: str) -> list[str]:
     """The segments of a path as sent, still percent-encoded. Raises InvalidParameter for tricks."""
     segments = raw[1:].split("/")
@@ -48,7 +58,7 @@ class Router:
             self._add(route)
 
     def _add(self, route: Route) -> None:
-        segments = route.pattern[1:].split("/")
+        segments = _joined(route.pattern[1:].split("/"))
         at = next((i for i, segment in enumerate(segments) if segment.startswith("{")), None)
         if at is None:
             self._fixed[(route.method, *segments)] = route.handler
@@ -64,6 +74,7 @@ class Router:
 
     def find(self, method: str, segments: list[str]) -> tuple[Handler, dict[str, str]]:
         """Raises NotFound ("page not found")."""
+        segments = _joined(segments)
         handler = self._fixed.get((method, *segments))
         if handler is not None:
             return handler, {}

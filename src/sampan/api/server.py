@@ -11,6 +11,7 @@ from sampan.api import (
     changing,
     containers,
     exec,
+    extensions,
     images,
     making,
     networks,
@@ -42,7 +43,7 @@ def make_app(
     """
     nouns = (
         *(system, containers, changing, archive, watching, streams, exec, images),
-        *(registries, making, volumes, networks),
+        *(extensions, registries, making, volumes, networks),
     )
     router = Router([route for noun in nouns for route in noun.ROUTES])
     edge = Edge(services, router, version=version)

@@ -28,6 +28,7 @@ class Command:
         aliases: tuple[str, ...] = (),
         interspersed: bool = True,
         common: bool = False,
+        words: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.use = use
@@ -38,9 +39,14 @@ class Command:
         self.aliases = aliases
         self.interspersed = interspersed
         self.common = common
+        self.words = (
+            words  # first arguments that the command itself understands, and counts what follows
+        )
 
     def check_arguments(self, path: str, arguments: list[str]) -> None:
         """Raises UsageError (exit code 1) when there are too few or too many."""
+        if arguments and arguments[0] in self.words:
+            return
         count = len(arguments)
         if self.least <= count <= self.most:
             return

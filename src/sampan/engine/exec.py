@@ -72,13 +72,19 @@ class Execs:
         for other in idle[:-KEPT]:
             del self._records[other.id]
 
-    def adopt(self, container_id: str, exec_id: str, pid: int) -> None:
+    def all(self) -> list[ExecRecord]:
+        """Oldest first."""
+        return list(self._records.values())
+
+    def adopt(
+        self, container_id: str, exec_id: str, pid: int, arguments: tuple[str, ...] = ()
+    ) -> None:
         """One that an earlier daemon started and that runs: its client will ask how it ended."""
         if exec_id not in self._records:
             self._records[exec_id] = ExecRecord(
                 id=exec_id,
                 container_id=container_id,
-                arguments=(),
+                arguments=arguments,
                 started=True,
                 running=True,
                 pid=pid,
@@ -90,13 +96,13 @@ class Execs:
             record = self._records[exec_id] = msgspec.structs.replace(record, **changes)
         return record
 
-    def ended(self, services: Services, exec_id: str, exit_code: int) -> None:
+    def ended(self, services: Services, exec_id: str, exit_code: int, *, reason: str = "") -> None:
         """What the monitor tells; one that is not known was started by an earlier daemon."""
         record = self._records.get(exec_id)
         if record is None or not record.running:
             return
         self._records[exec_id] = msgspec.structs.replace(
-            record, running=False, exit_code=exit_code, pid=0
+            record, running=False, exit_code=exit_code, pid=0, reason=reason
         )
         waiting = self._waiting.get(exec_id)
         if waiting is not None and not waiting.done():
@@ -105,7 +111,8 @@ class Execs:
             container = services.containers.get(record.container_id)
         except NotFound:
             return
-        _tell(services, container, record, "exec_die", exitCode=str(exit_code))
+        more = {"reason": reason} if reason else {}
+        _tell(services, container, record, "exec_die", exitCode=str(exit_code), **more)
 
     async def ended_with(self, exec_id: str) -> int:
         """The exit code of one that was started, when it has ended. One waits for it at most."""
@@ -176,6 +183,7 @@ async def create_exec(services: Services, ref: str, request: ExecRequest) -> str
         attach_stderr=request.attach_stderr,
         detach_keys=request.detach_keys or "",
         console_size=request.console_size,
+        created=services.clock.now(),
     )
     services.execs.put(record)
     await _announce(actor)
@@ -261,7 +269,9 @@ async def _start(
     if services.execs.get(record.id).started:  # a second client was quicker
         raise Conflict(f"Error: Exec command {record.id} has already run")
     # Running from now on: its end may be told before its start has been answered.
-    services.execs.put(msgspec.structs.replace(record, started=True, running=True))
+    services.execs.put(
+        msgspec.structs.replace(record, started=True, running=True, started_at=services.clock.now())
+    )
     _tell(services, actor.record, record, f"exec_start: {_command(record)}")
     try:
         process, program = await asyncio.to_thread(_process, services, actor, record)
@@ -322,6 +332,8 @@ def _options(
         console_size=record.console_size,
         attach=attach,
         seccomp=program,
+        timeout=record.timeout,
+        die_with_client=record.die_with_client and client is not None,
     )
 
 

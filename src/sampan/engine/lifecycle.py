@@ -78,7 +78,12 @@ def watch(services: Services, actor: Actor, monitor: Monitor) -> None:
             case "exit":
                 actor.post(lambda: container_exited(services, actor, monitor, exit_of(message)))
             case "exec_exit":
-                services.execs.ended(services, str(message["exec_id"]), int(message["exit_code"]))
+                services.execs.ended(
+                    services,
+                    str(message["exec_id"]),
+                    int(message["exit_code"]),
+                    reason=str(message.get("reason") or ""),
+                )
             case "detached":
                 tell_detached(services, actor.record, message.get("exec_id"))
             case "oom":

@@ -161,7 +161,8 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
     network_use.restore(services, record)
     volumes.hold_again(services, record)
     for each in state.get("execs") or ():
-        services.execs.adopt(record.id, str(each["exec_id"]), int(each["pid"]))
+        arguments = tuple(str(word) for word in each.get("arguments") or ())
+        services.execs.adopt(record.id, str(each["exec_id"]), int(each["pid"]), arguments)
     lifecycle.watch(services, actor, monitor)
     if not paused:
         probe.begin(services, actor)

@@ -145,6 +145,11 @@ class ExecRecord(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     pid: int = 0
     console_size: tuple[int, int] | None = None  # rows, columns
+    created: int = 0
+    started_at: int = 0
+    timeout: float = 0  # seconds until it is killed; 0: never
+    die_with_client: bool = False
+    reason: str = ""  # why the engine killed it
 
 
 _encoder = msgspec.json.Encoder()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.linux.channel import Message
 from sampan.monitor.children import exit_code
-from sampan.monitor.loop import Loop
+from sampan.monitor.loop import Loop, Timer
 from sampan.monitor.messages import ExecOptions
 from sampan.monitor.runtime import Plan, Process
 from sampan.monitor.stdio import Stdio
@@ -25,7 +26,19 @@ class Exec:
     exec_id: str
     process: Process
     stdio: Stdio
+    arguments: list[str]
     running: bool = True
+    reason: str = ""  # why it was killed, when that was ours to decide
+    timer: Timer | None = None
+
+    @property
+    def group(self) -> str:
+        return group_of(self.exec_id)
+
+
+def group_of(exec_id: str) -> str:
+    """Its cgroup below the container's."""
+    return f"exec-{exec_id[:32]}"
 
 
 class Execs:
@@ -38,12 +51,16 @@ class Execs:
         spawn: Callable[[Plan], Process],
         announce: Callable[[Message], None],
         adopt: Callable[[Stdio], None],
+        kill_group: Callable[[str], bool],
+        forget_group: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._directory = directory
         self._spawn = spawn
         self._announce = announce
         self._adopt = adopt
+        self._kill_group = kill_group
+        self._forget_group = forget_group
         self._by_pid: dict[int, Exec] = {}
         self._by_id: dict[str, Exec] = {}
 
@@ -58,6 +75,12 @@ class Execs:
             return {**failure.to_message(), "type": "exec_failed", "exec_id": options.exec_id}
         if client is not None and options.attach is not None:
             execution.stdio.attach(client, options.attach)
+            if options.die_with_client:
+                self._watch_client(execution)
+        if options.timeout > 0:
+            execution.timer = self._loop.later(
+                options.timeout, lambda: self._end(execution, "timeout")
+            )
         pid = execution.process.pid
         return {"type": "exec_started", "exec_id": options.exec_id, "pid": pid}
 
@@ -86,6 +109,7 @@ class Execs:
             options.console_size,
             options.seccomp,
             process=options.process,
+            group=group_of(options.exec_id),
         )
         try:
             process = self._spawn(plan)
@@ -94,7 +118,9 @@ class Execs:
             raise
         stdio.started(process.console)
         self._adopt(stdio)
-        execution = Exec(options.exec_id, process, stdio)
+        execution = Exec(
+            options.exec_id, process, stdio, [str(a) for a in options.process.get("args") or ()]
+        )
         self._by_pid[process.pid] = self._by_id[options.exec_id] = execution
         return execution
 
@@ -105,25 +131,52 @@ class Execs:
             raise ProcessLookupError(errno.ESRCH, f"No such exec instance: {exec_id}")
         return execution
 
+    def _watch_client(self, execution: Exec) -> None:
+        before = execution.stdio.on_idle
+
+        def idle() -> None:
+            before()
+            self._end(execution, "its client is gone")
+
+        execution.stdio.on_idle = idle
+        if not execution.stdio.clients:
+            idle()
+
+    def _end(self, execution: Exec, reason: str) -> None:
+        if execution.running:
+            execution.reason = reason
+            self.kill(execution)
+
+    def kill(self, execution: Exec) -> None:
+        """It and all that it has started."""
+        if not self._kill_group(execution.group):
+            signal.pidfd_send_signal(execution.process.pidfd, signal.SIGKILL)
+
     def reaped(self, pid: int, status: int) -> bool:
         """Whether it was one of these."""
         execution = self._by_pid.pop(pid, None)
         if execution is None:
             return False
         execution.running = False
+        if execution.timer is not None:
+            execution.timer.cancel()
         os.close(execution.process.pidfd)
         execution.stdio.drain(lambda: self._ended(execution, exit_code(status)))
         return True
 
     def _ended(self, execution: Exec, code: int) -> None:
         del self._by_id[execution.exec_id]
-        self._announce({"type": "exec_exit", "exec_id": execution.exec_id, "exit_code": code})
+        self._forget_group(execution.group)
+        message: Message = {"type": "exec_exit", "exec_id": execution.exec_id, "exit_code": code}
+        if execution.reason:
+            message["reason"] = execution.reason
+        self._announce(message)
         # After the message: a client that sees the end may ask for the exit code at once.
         execution.stdio.finish()
 
     def states(self) -> list[Message]:
         return [
-            {"exec_id": each.exec_id, "pid": each.process.pid}
+            {"exec_id": each.exec_id, "pid": each.process.pid, "arguments": each.arguments}
             for each in self._by_id.values()
             if each.running
         ]

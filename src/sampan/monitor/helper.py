@@ -144,6 +144,7 @@ class ForeignCgroup:
         self._group = group
         self.apply, self.kill = group.apply, group.kill
         self.freeze, self.thaw, self.oom_kills = group.freeze, group.thaw, group.oom_kills
+        self.kill_below, self.remove_below = group.kill_below, group.remove_below
 
     def remove(self) -> None:
         try:
@@ -376,6 +377,7 @@ class Runtime:
             terminal=plan.terminal,
             console_size=plan.console_size,
             seccomp=plan.seccomp,
+            group=plan.group,
         )
         self._tell_executed(channel, executed)
 

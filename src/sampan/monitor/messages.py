@@ -11,9 +11,10 @@
                                                          oom {}
     expect_exec {}                                        (none: the next exec is quicker)
     exec {exec_id, process, terminal, open_stdin,
-          console_size, attach?} + [client?]             exec_started {exec_id, pid}
+          console_size, attach?, timeout?,
+          die_with_client?} + [client?]                  exec_started {exec_id, pid}
                                                          exec_failed {exec_id, message, exit_code}
-                                                         exec_exit {exec_id, exit_code}
+                                                         exec_exit {exec_id, exit_code, reason?}
     kill {request, signal, exec_id?, all?}               reply {request, error?, errno?}
     pause · resume {request}                             reply …
     resize {request, rows, columns, exec_id?}            reply …
@@ -252,7 +253,11 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class ExecOptions:
-    """One exec: `process` is OCI's. Without `attach` nobody listens, and its stdio is /dev/null."""
+    """One exec: `process` is OCI's. Without `attach` nobody listens, and its stdio is /dev/null.
+
+    It is killed, with all that it has started, after `timeout` seconds (0: never), and with
+    `die_with_client` when its client's connection is closed.
+    """
 
     exec_id: str
     process: dict[str, Any]
@@ -261,6 +266,8 @@ class ExecOptions:
     console_size: Size | None = None
     attach: AttachOptions | None = None
     seccomp: bytes | None = None
+    timeout: float = 0
+    die_with_client: bool = False
 
     def to_message(self) -> Message:
         message: Message = {
@@ -271,6 +278,8 @@ class ExecOptions:
             "open_stdin": self.open_stdin,
             "console_size": self.console_size,
             "seccomp": encode_filter(self.seccomp),
+            "timeout": self.timeout,
+            "die_with_client": self.die_with_client,
         }
         if self.attach is not None:
             message["attach"] = self.attach.to_message()
@@ -287,6 +296,8 @@ class ExecOptions:
             console_size=size_of(message),
             attach=AttachOptions.from_message(attach) if isinstance(attach, dict) else None,
             seccomp=decode_filter(message.get("seccomp")),
+            timeout=float(message.get("timeout") or 0),
+            die_with_client=message.get("die_with_client") is True,
         )
 
 

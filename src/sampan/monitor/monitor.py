@@ -68,7 +68,13 @@ class Monitor:
         self._directory = os.open(arguments.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._children = Children(self.loop, self._on_child)
         self._execs = Execs(
-            self.loop, arguments.directory, self._spawn_exec, self._announce, self._adopt
+            self.loop,
+            arguments.directory,
+            self._spawn_exec,
+            self._announce,
+            self._adopt,
+            self._kill_below,
+            self._remove_below,
         )
         self._handlers: dict[str, Handler] = {
             "attach": self._attach,
@@ -287,11 +293,23 @@ class Monitor:
     def _kill(self, message: Message) -> None:
         number = message["signal"]
         if message.get("exec_id"):
-            signal.pidfd_send_signal(self._execs.get(message["exec_id"]).process.pidfd, number)
+            execution = self._execs.get(message["exec_id"])
+            if message.get("all"):
+                self._execs.kill(execution)
+            else:
+                signal.pidfd_send_signal(execution.process.pidfd, number)
         elif message.get("all"):
             self._cgroup().kill(number)
         else:
             signal.pidfd_send_signal(self._alive().process.pidfd, number)
+
+    def _kill_below(self, name: str) -> bool:
+        return self._cgroup().kill_below(name)
+
+    def _remove_below(self, name: str) -> None:
+        cgroup = self._container.cgroup if self._container is not None else None
+        if cgroup is not None:  # else it goes with the container's
+            self._quietly(lambda group: group.remove_below(name), cgroup)
 
     def _pause(self, _message: Message) -> None:
         self._cgroup().freeze()

@@ -28,6 +28,7 @@ class Plan:
     namespaces: dict[str, int] = field(default_factory=dict)
     process: dict[str, Any] | None = None
     runtime: tuple[str, ...] = ()  # another runtime's command; empty for our own
+    group: str = ""  # of an exec'd process: its cgroup below the container's
 
     def to_message(self) -> dict[str, Any]:
         """The descriptors travel beside it: stdio, then the namespaces'."""
@@ -41,6 +42,7 @@ class Plan:
             "namespaces": list(self.namespaces),
             "process": self.process,
             "runtime": self.runtime,
+            "group": self.group,
         }
 
     @classmethod
@@ -59,6 +61,7 @@ class Plan:
             namespaces=dict(zip(message["namespaces"], namespaces, strict=True)),
             process=message["process"],
             runtime=tuple(message["runtime"]),
+            group=message["group"],
         )
 
 
@@ -67,6 +70,8 @@ class Cgroup(Protocol):
 
     def apply(self, resources: Any) -> list[str]: ...
     def kill(self, number: int = 9) -> None: ...
+    def kill_below(self, name: str) -> bool: ...
+    def remove_below(self, name: str) -> None: ...
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
     def remove(self) -> None: ...

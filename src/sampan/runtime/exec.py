@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from sampan.linux import capabilities
 from sampan.linux import constants as c
+from sampan.linux.cgroup import Cgroup
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
@@ -48,6 +49,7 @@ class _Child:
     command: Command
     stdio: tuple[int, int, int]
     console_size: tuple[int, int] | None
+    group: str
 
 
 def exec_process(
@@ -62,11 +64,12 @@ def exec_process(
     die_with_parent: bool = False,
     preserve_fds: int = 0,
     state: Mapping[str, Any] | None = None,
+    group: str = "",
 ) -> Executed:
     """Returns when execve was done. Raises RuntimeFailure, with everything undone.
 
     `process` is OCI's; `seccomp` a compiled filter, else the container's profile applies; `state` is the
-    container's, for a profile that has a listener.
+    container's, for a profile that has a listener; `group` names a cgroup of its own below the container's.
     """
     undo = Undo()
     try:
@@ -77,7 +80,7 @@ def exec_process(
         ours, theirs = Channel.pair()
         undo.add("close our end", ours.close)
         undo.add("close the other end", theirs.close)
-        child = _Child(theirs, target, command, stdio, console_size)
+        child = _Child(theirs, target, command, stdio, console_size, group)
         pid, pidfd = _clone(kernel, child)
         undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
         theirs.close()
@@ -157,7 +160,7 @@ def _kinds(config: dict[str, Any]) -> set[str]:
 def _clone(kernel: Kernel, child: _Child) -> tuple[int, int]:
     group = child.target.cgroup
     try:
-        pid, pidfd = _clone_into(kernel, child, None if group is None else group.clone_fd())
+        pid, pidfd = _clone_into(kernel, child, _group_fd(group, child.group))
     except OSError as error:
         if group is None or error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
             raise
@@ -167,6 +170,17 @@ def _clone(kernel: Kernel, child: _Child) -> tuple[int, int]:
     if pid == 0:
         _run_child(kernel, child)
     return pid, pidfd
+
+
+def _group_fd(group: Cgroup | None, name: str) -> int | None:
+    if group is None:
+        return None
+    if name:
+        try:
+            return group.clone_fd_below(name)
+        except OSError:
+            pass  # cgroup.max.descendants, or a container that goes this moment: the next call tells
+    return group.clone_fd()
 
 
 def _clone_into(kernel: Kernel, child: _Child, cgroup_fd: int | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.cli import terminal
+from sampan.cli import exec_own, terminal
 from sampan.cli.client import segment
 from sampan.cli.command import App
 from sampan.cli.commands.run import stream
@@ -13,6 +13,7 @@ from sampan.cli.flags import Flag
 from sampan.cli.kinds import LIST, STRING, SWITCH
 from sampan.cli.names import container_path
 from sampan.cli.tty import check_terminal, follow_size
+from sampan.cli.units import DURATION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,13 +21,30 @@ if TYPE_CHECKING:
 
     from sampan.cli.flags import Values
 
+_KILLED = 137
+_TIMED_OUT = 124  # as timeout(1)
+
 FLAGS = (
+    Flag(
+        "die-with-client",
+        "",
+        SWITCH,
+        "Kill it, and all it has started, when this command ends (not in docker)",
+        default=False,
+    ),
     Flag("detach", "d", SWITCH, "Leave it running and return", default=False),
     Flag("detach-keys", "", STRING, "Keys that detach from the process", default=""),
     Flag("env", "e", ENV, "Set a variable in the environment"),
     Flag("env-file", "", LIST, "Set the variables that stand in a file"),
     Flag("interactive", "i", SWITCH, "Connect standard input", default=False),
     Flag("privileged", "", SWITCH, "Allow the process nearly everything", default=False),
+    Flag(
+        "timeout",
+        "",
+        DURATION,
+        "Kill it, and all it has started, after this time (not in docker)",
+        default=0,
+    ),
     Flag("tty", "t", SWITCH, "Give the process a terminal", default=False),
     Flag("user", "u", STRING, "User, by name or number (<name|uid>[:<group|gid>])", default=""),
     Flag("workdir", "w", STRING, "Working directory", default=""),
@@ -34,6 +52,10 @@ FLAGS = (
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
+    if exec_own.is_meant(app, arguments):
+        return exec_own.run(app, arguments)
+    if len(arguments) < 2:
+        raise Failure(f"a container is called {arguments[0]}: say which command to run in it")
     body = _body(app, values, arguments[1:])
     # Looked at first: an exec that is created and then not started stays on the daemon's list.
     app.client.get(container_path(arguments[0], "/json"))
@@ -45,6 +67,9 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     identity = app.client.post(container_path(arguments[0], "/exec"), None, body).get("Id")
     if not identity:
         raise Failure("exec ID empty")
+    if values["timeout"] or values["die-with-client"]:
+        limits = {"Timeout": values["timeout"], "DieWithClient": values["die-with-client"]}
+        app.client.post(f"/sampan/execs/{segment(identity)}/limits", None, limits)
     start = {"Detach": values["detach"], "Tty": values["tty"]}
     if console is not None:
         start["ConsoleSize"] = console
@@ -87,4 +112,8 @@ def _interact(
     if not stream(connection, attach, tty=values["tty"], keys=body["DetachKeys"]):
         raise Failure("read escape sequence")
     code: int = app.client.get(f"{path}/json")["ExitCode"]
+    if values["timeout"] and code == _KILLED:
+        reason = app.client.get(f"/sampan/execs/{segment(identity)}")["Reason"]
+        if reason == "timeout":
+            raise Failure("the process was killed: its time was over", _TIMED_OUT)
     return code

@@ -40,6 +40,7 @@ COMMANDS = {
             "[OPTIONS] CONTAINER COMMAND [ARG...]",
             "Run one more command in a container that runs",
             least=2,
+            words=("ls", "kill"),
             common=True,
             interspersed=False,
             aliases=_both("exec"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 
+from sampan.linux.cgroup import members
 from sampan.linux.cgroup.aside import step_aside
 from sampan.linux.cgroup.hierarchies import Hierarchies, Hierarchy, detect, features
 from sampan.linux.cgroup.resources import Resources
@@ -103,6 +104,23 @@ class Cgroup:
         clone3 fails with EBUSY, or EOPNOTSUPP where it is threaded.
         """
         return self._group.clone_fd_beside(pid)
+
+    def clone_fd_below(self, name: str) -> int | None:
+        """The same for the cgroup `name` in this one, which is made: for a process that is to be killed with its
+        children. Only in the v2 hierarchy, so that all limits stay this one's; None on pure v1."""
+        folder = self._group.unified_folder()
+        return None if folder is None else members.open_member(folder, name)
+
+    def kill_below(self, name: str) -> bool:
+        """SIGKILL for everything in it; False when there is no such cgroup."""
+        folder = self._group.unified_folder()
+        return folder is not None and members.kill_member(folder, name)
+
+    def remove_below(self, name: str) -> None:
+        """Nothing to remove, and a cgroup with processes, which outlive their parent, are no errors."""
+        folder = self._group.unified_folder()
+        if folder is not None:
+            members.remove_member(folder, name)
 
     def processes(self) -> list[int]:
         """All processes in it and below it."""

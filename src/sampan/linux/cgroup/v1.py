@@ -80,7 +80,10 @@ class GroupV1:
 
     def _in_unified(self) -> bool:
         own = files.read_text("/proc/self/cgroup").rpartition("0::")[2].strip()
-        return own == self._own_unified
+        return own == self._own_unified or own.startswith(self._own_unified + "/")
+
+    def unified_folder(self) -> str | None:
+        return self._unified
 
     def clone_fd(self) -> int | None:
         if self._unified is None:

@@ -66,6 +66,9 @@ class GroupV2:
     def enter(self) -> None:
         self.add(0)
 
+    def unified_folder(self) -> str | None:
+        return self._folder
+
     def clone_fd(self) -> int | None:
         return open_folder(self._folder)
 
