@@ -175,6 +175,7 @@ async def _run(
         await networks.stop()
         await distribution.close()
         services.events.close()
+        services.receipts.close()
         await store.close()
         spawn.close()
         listen.remove_paths(config.hosts)
@@ -196,6 +197,7 @@ def _services(
     from sampan.engine.exec import Execs
     from sampan.engine.host import leave_cgroup_above, look_around, raise_own_limits
     from sampan.engine.intent import CGROUP_PARENT, install_init, seccomp_default
+    from sampan.engine.receipts import Receipts
     from sampan.engine.services import Services
     from sampan.linux.kernel import LinuxKernel
     from sampan.monitor.client import Monitors
@@ -219,6 +221,7 @@ def _services(
         events=Events(clock.now, log=EventLog(paths.events)),
         kernel=LinuxKernel(),
         spawn=spawn.spawn,
+        receipts=Receipts(paths.receipts, store.trash.discard),
         seccomp_default=seccomp_default(config.seccomp_profile),
         clock=clock,
     )

@@ -22,6 +22,7 @@ from sampan.engine.events import Event, Events
 from sampan.engine.exec import Execs
 from sampan.engine.host import Host
 from sampan.engine.paths import Paths
+from sampan.engine.receipts import Receipts
 from sampan.engine.records import ContainerRecord
 from sampan.engine.registries import options_of
 from sampan.engine.services import Services
@@ -333,6 +334,7 @@ class Rooms:
             events=self.events,
             kernel=FolderKernel(),
             spawn=no_spawn,
+            receipts=Receipts(paths.receipts, store.trash.discard),
             clock=self.clock,
         )
         self.seen = self.events.subscribe()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sampan.linux import constants as c
+from sampan.linux.cgroup.stats import Totals
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.process import boot_id, start_time
 from sampan.monitor.records import MonitorRecord, write_record
@@ -51,6 +52,9 @@ class FakeCgroup:
 
     def remove(self) -> None:
         self.calls.append("remove")
+
+    def totals(self) -> Totals:
+        return Totals(4096, 1_000_000, 10, 20)
 
     def kill_below(self, name: str) -> bool:
         return False  # as on pure v1

@@ -15,7 +15,7 @@ from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import STEPS, Launch, moment_of
-from sampan.engine.records import ContainerRecord, State
+from sampan.engine.records import ContainerRecord, State, usage_of
 from sampan.engine.services import Services
 from sampan.engine.steps import run_steps
 from sampan.engine.transitions import Exit
@@ -115,6 +115,7 @@ def exit_of(message: Message) -> Exit:
         exit_code=int(message["exit_code"]),
         finished_at=moment_of(message.get("finished_at")),
         oom_killed=bool(message.get("oom_killed")),
+        usage=usage_of(message),
         error=str(message.get("error") or ""),
     )
 

@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from sampan.engine import logfile
+from sampan.engine.actor import Actor
 from sampan.engine.logfile import LogFile
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.engine.wait import Waiter
-from sampan.errors import InvalidParameter, NotImplementedHere
+from sampan.errors import InvalidParameter, NotFound, NotImplementedHere
 from sampan.linux import inotify
 from sampan.wire import stdcopy
 from sampan.wire.jsonlog import Record
@@ -45,7 +46,13 @@ class LogStream:
 
 async def read_logs(services: Services, ref: str, options: LogOptions) -> LogStream:
     """Raises NotFound, InvalidParameter (neither stream), NotImplementedHere (the log driver keeps none)."""
-    actor = services.containers.actor(ref)
+    try:
+        actor = services.containers.actor(ref)
+    except NotFound:
+        receipt = services.receipts.find(ref)
+        if receipt is None:
+            raise
+        actor = Actor(receipt, lambda _: None)
     record = actor.record
     if not (options.stdout or options.stderr):
         raise InvalidParameter("Bad parameters: you must choose at least one stream")

@@ -24,6 +24,10 @@ class Paths(NamedTuple):
         return os.path.join(self.exec_root, "network.json")
 
     @property
+    def receipts(self) -> str:
+        return os.path.join(self.data_root, "receipts")
+
+    @property
     def events(self) -> str:
         return os.path.join(self.data_root, "events")
 
@@ -50,6 +54,7 @@ class Paths(NamedTuple):
         for path, mode in (
             (self.data_root, 0o710),
             (self.containers, 0o710),
+            (self.receipts, 0o710),
             (self.exec_root, 0o711),
             (self.running, 0o700),
         ):

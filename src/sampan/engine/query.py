@@ -41,8 +41,14 @@ class Sizes:
 
 
 def inspect_container(services: Services, ref: str) -> ContainerRecord:
-    """Raises NotFound, InvalidParameter (ambiguous)."""
-    return services.containers.get(ref)
+    """Also one that has just been auto-removed, by id. Raises NotFound, InvalidParameter (ambiguous)."""
+    try:
+        return services.containers.get(ref)
+    except NotFound:
+        receipt = services.receipts.find(ref, by_hand=False)
+        if receipt is None:
+            raise
+        return receipt
 
 
 def list_containers(

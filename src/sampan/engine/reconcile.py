@@ -187,6 +187,7 @@ def _kill_monitor(pid: int, started: int) -> None:
 
 def _sweep(services: Services) -> None:
     """What has no row: a create or a removal that a crash cut short."""
+    services.receipts.sweep()
     known = {row.id for row in services.store.metadata.containers.all()}
     for key in set(services.store.snapshots.keys()) - known:
         services.store.snapshots.remove(key)

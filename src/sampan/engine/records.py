@@ -7,6 +7,7 @@ the epoch, 0 for "never". Docker's booleans (`Running`, `Paused`, `Dead`, …) a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -75,6 +76,23 @@ class HealthResult(Struct, frozen=True, kw_only=True):
     output: str
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """What a container has used in all, from its start to its end; 0 where the host does not count it."""
+
+    peak_memory: int = 0  # bytes
+    cpu_time: int = 0  # nanoseconds
+    io_read: int = 0  # bytes
+    io_written: int = 0
+    oom_kills: int = 0
+
+
+def usage_of(message: Mapping[str, object]) -> Usage | None:
+    """Of a monitor's `exit`; None when it does not count."""
+    fields = Usage.__struct_fields__
+    found = {name: value for name in fields if isinstance(value := message.get(name), int)}
+    return Usage(**found) if len(found) == len(fields) else None
+
+
 class Health(Struct, frozen=True, kw_only=True):
     status: str = "starting"
     failing_streak: int = 0
@@ -108,6 +126,7 @@ class ContainerRecord(Struct, frozen=True, kw_only=True):
     restart_count: int = 0
     manually_stopped: bool = False  # by stop or kill: `unless-stopped` and back-off leave it alone
     health: Health | None = None
+    usage: Usage | None = None  # of the last run that has ended
     boot_id: str = ""  # of the boot in which it was started
 
     endpoints: dict[str, Endpoint] = msgspec.field(default_factory=dict)  # by network name

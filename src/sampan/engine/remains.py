@@ -8,11 +8,11 @@ import time
 
 from sampan.engine import intent
 from sampan.engine.launch import moment_of
-from sampan.engine.records import ContainerRecord
+from sampan.engine.records import ContainerRecord, usage_of
 from sampan.engine.services import Services
 from sampan.engine.transitions import Exit
 from sampan.linux.cgroup import Cgroup
-from sampan.monitor.records import read_exit_record, read_monitor_record
+from sampan.monitor.records import as_message, read_exit_record, read_monitor_record
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ async def end_of(services: Services, record: ContainerRecord) -> Exit:
             finished_at=moment_of(written.finished_at) or services.clock.now(),
             oom_killed=written.oom_killed,
             error=written.error,
+            usage=usage_of(as_message(written)),
         )
     return Exit(exit_code=KILLED, finished_at=services.clock.now(), error=LOST)
 

@@ -16,8 +16,10 @@ from sampan.errors import SampanError
 log = logging.getLogger(__name__)
 
 
-async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
-    """The container does not run. Raises SampanError, and then it is `dead` and can be removed again."""
+async def remove(services: Services, actor: Actor, *, volumes: bool, by_hand: bool = False) -> None:
+    """The container does not run; `by_hand`: somebody has asked for it.
+
+    Raises SampanError, and then it is `dead` and can be removed again."""
     if actor.gone:
         return
     record = actor.record
@@ -30,7 +32,7 @@ async def remove(services: Services, actor: Actor, *, volumes: bool) -> None:
             services.store.metadata.containers.delete(record.id)
             services.store.snapshots.forget(record.id)
         services.store.snapshots.remove(record.id)
-        services.store.trash.discard(services.paths.home(record.id))
+        services.receipts.keep(record, services.paths.home(record.id), by_hand=by_hand)
         shutil.rmtree(services.paths.run(record.id), ignore_errors=True)
     except Exception as error:
         text = f"container {record.id}: {error}"

@@ -29,7 +29,7 @@ async def remove_container(
     async def job() -> None:
         if not actor.gone:
             transitions.check_remove(actor.record, force=False)
-            await removal.remove(services, actor, volumes=volumes)
+            await removal.remove(services, actor, volumes=volumes, by_hand=True)
 
     await actor.do(job)
 

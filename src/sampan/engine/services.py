@@ -13,6 +13,7 @@ from sampan.engine.doors import Monitors, Networks
 from sampan.engine.events import Events
 from sampan.engine.host import Host
 from sampan.engine.paths import Paths
+from sampan.engine.receipts import Receipts
 from sampan.engine.records import ContainerRecord, encode
 from sampan.linux.kernel import Kernel
 
@@ -37,6 +38,7 @@ class Services:
     events: Events
     kernel: Kernel
     spawn: Spawn  # of worker roles
+    receipts: Receipts
     seccomp_default: str = ""  # "" for the built-in profile, "unconfined", or JSON
     clock: Clock = field(default_factory=Clock)
 

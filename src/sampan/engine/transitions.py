@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sampan.engine import health
-from sampan.engine.records import ContainerRecord, Endpoint, State
+from sampan.engine.records import ContainerRecord, Endpoint, State, Usage
 from sampan.errors import Conflict, NotModified, SampanError
 from sampan.spec.container import RestartPolicy
 
@@ -45,6 +45,7 @@ class Exit:
     finished_at: int
     oom_killed: bool = False
     error: str = ""
+    usage: Usage | None = None
 
 
 def _move(record: ContainerRecord, state: State, **changes: object) -> ContainerRecord:
@@ -147,6 +148,7 @@ def started(
         error="",
         oom_killed=False,
         manually_stopped=False,
+        usage=None,
         health=health.begun(record),
         restart_count=record.restart_count + 1 if automatic else 0,
     )
@@ -189,6 +191,7 @@ def _end(record: ContainerRecord, end: Exit) -> dict[str, object]:
         "finished_at": end.finished_at,
         "oom_killed": end.oom_killed,
         "error": end.error,
+        "usage": end.usage,
         "endpoints": _unplugged(record),
         "health": health.unwatched(record),
     }

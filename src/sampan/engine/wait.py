@@ -14,7 +14,7 @@ from sampan.engine.doors import Monitor
 from sampan.engine.records import State
 from sampan.engine.services import Services
 from sampan.engine.streams import ClientStream
-from sampan.errors import InvalidParameter
+from sampan.errors import InvalidParameter, NotFound
 from sampan.monitor.messages import WaitOptions
 
 __all__ = ["WaitResult", "Waiter", "wait_container"]
@@ -102,7 +102,13 @@ def wait_container(services: Services, ref: str, *, condition: str = "not-runnin
 
     `condition`: "not-running" (also when empty), "next-exit", "removed". Raises NotFound, InvalidParameter.
     """
-    actor = services.containers.actor(ref)
+    try:
+        actor = services.containers.actor(ref)
+    except NotFound:
+        receipt = services.receipts.find(ref)
+        if receipt is None:
+            raise
+        return Waiter.done(Actor(receipt, lambda _: None), WaitResult(receipt.exit_code))
     record = actor.record
     match condition:
         case "" | "not-running":

@@ -144,6 +144,7 @@ class ForeignCgroup:
         self._group = group
         self.apply, self.kill = group.apply, group.kill
         self.freeze, self.thaw, self.oom_kills = group.freeze, group.thaw, group.oom_kills
+        self.totals = group.totals
         self.kill_below, self.remove_below = group.kill_below, group.remove_below
 
     def remove(self) -> None:

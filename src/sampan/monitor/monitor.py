@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from sampan.errors import ProtocolError
+from sampan.linux.cgroup.stats import Totals
 from sampan.linux.channel import Channel, Message
 from sampan.monitor import records
 from sampan.monitor.children import Children, exit_code
@@ -60,6 +61,7 @@ class Monitor:
         self._finished_at = ""
         self._oom_kills = 0
         self._oom_killed = False
+        self._totals = Totals(0, 0, 0, 0)  # what the container has used, once it has ended
         self._log: Log | None = None
         self._stdio: Stdio | None = None
         self._server: Server | None = None
@@ -369,6 +371,7 @@ class Monitor:
             self._note_oom(container.cgroup)
             # Without a pid namespace of its own the container's other processes live on.
             self._quietly(lambda cgroup: cgroup.kill(signal.SIGKILL), container.cgroup)
+            self._quietly(self._take_totals, container.cgroup)
         self._stdio.drain(lambda: self._on_drained(container.cgroup))
 
     def _on_drained(self, cgroup: Cgroup | None) -> None:
@@ -389,6 +392,11 @@ class Monitor:
             pid=self._record.init_pid,
             started_at=self._record.started_at,
             log_dropped=self._log.dropped if self._log is not None else 0,
+            oom_kills=self._oom_kills,
+            peak_memory=self._totals.peak_memory,
+            cpu_time=self._totals.cpu_time,
+            io_read=self._totals.io_read,
+            io_written=self._totals.io_written,
         )
         try:
             records.write_record(self._arguments.directory, self._exit)
@@ -401,6 +409,9 @@ class Monitor:
     def _exit_message(self) -> Message:
         assert self._exit is not None
         return {"type": "exit", **records.as_message(self._exit)}
+
+    def _take_totals(self, cgroup: Cgroup) -> None:
+        self._totals = cgroup.totals()
 
     def _delete(self, connection: Connection) -> None:
         if self.phase == "created":

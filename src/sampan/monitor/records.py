@@ -45,7 +45,8 @@ class MonitorRecord:
 class ExitRecord:
     """`exit_code` as a shell counts it; `signal` 0 when it ended by itself; times are RFC3339Nano.
 
-    `log_dropped`: records lost because the log could not be written.
+    `log_dropped`: records lost because the log could not be written. What the container has used in all, in
+    bytes and nanoseconds, 0 where the host does not count it.
     """
 
     exit_code: int
@@ -57,6 +58,11 @@ class ExitRecord:
     started_at: str = ""
     error: str = ""
     log_dropped: int = 0
+    peak_memory: int = 0
+    cpu_time: int = 0
+    io_read: int = 0
+    io_written: int = 0
+    oom_kills: int = 0
 
 
 def as_message(record: ExitRecord) -> dict[str, Any]:

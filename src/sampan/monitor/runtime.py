@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sampan.linux.cgroup.stats import Totals
 from sampan.monitor.messages import Size
 from sampan.monitor.records import MonitorRecord
 from sampan.spec.mount import Mount
@@ -76,6 +77,7 @@ class Cgroup(Protocol):
     def thaw(self) -> None: ...
     def remove(self) -> None: ...
     def oom_kills(self) -> int: ...
+    def totals(self) -> Totals: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,14 @@ def state(record: ContainerRecord) -> dict[str, Any]:
         "StartedAt": times.to_text(record.started_at),
         "FinishedAt": times.to_text(record.finished_at),
     }
+    if record.usage is not None:  # not Docker's
+        body["Usage"] = {
+            "PeakMemory": record.usage.peak_memory,
+            "CPUTime": record.usage.cpu_time,
+            "IORead": record.usage.io_read,
+            "IOWritten": record.usage.io_written,
+            "OOMKills": record.usage.oom_kills,
+        }
     if record.health is not None:
         body["Health"] = {
             "Status": record.health.status,

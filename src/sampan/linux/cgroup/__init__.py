@@ -14,7 +14,7 @@ from sampan.linux.cgroup import members
 from sampan.linux.cgroup.aside import step_aside
 from sampan.linux.cgroup.hierarchies import Hierarchies, Hierarchy, detect, features
 from sampan.linux.cgroup.resources import Resources
-from sampan.linux.cgroup.stats import Statistics
+from sampan.linux.cgroup.stats import Statistics, Totals
 from sampan.linux.cgroup.v1 import GroupV1
 from sampan.linux.cgroup.v2 import GroupV2
 
@@ -166,6 +166,10 @@ class Cgroup:
     def oom_kills(self) -> int:
         """How many of its processes the kernel has killed for want of memory."""
         return self._group.oom_kills()
+
+    def totals(self) -> Totals:
+        """What it has used in all, for a receipt."""
+        return self._group.totals()
 
     def statistics(self) -> Statistics:
         """Raw numbers, see `stats.py`."""

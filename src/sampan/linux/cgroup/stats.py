@@ -15,7 +15,7 @@ A controller that the host lacks is an absent key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sampan.linux.cgroup.files import read_number, read_or, read_table
 
@@ -107,13 +107,14 @@ def _pids(folder: str) -> dict[str, Any]:
 
 
 def _blkio_v1(folder: str) -> dict[str, Any]:
-    # A disk is counted by its scheduler when that is bfq, by the throttle layer always.
-    tables = {}
-    for key in ("io_service_bytes_recursive", "io_serviced_recursive"):
-        text = read_or(f"{folder}/blkio.bfq.{key}", "")
-        rows = _blkio_rows(text) or _blkio_rows(read_or(f"{folder}/blkio.throttle.{key}", ""))
-        tables[key] = rows
-    return tables
+    keys = ("io_service_bytes_recursive", "io_serviced_recursive")
+    return {key: _blkio_v1_rows(folder, key) for key in keys}
+
+
+def _blkio_v1_rows(folder: str, key: str) -> list[dict[str, Any]]:
+    """A disk is counted by its scheduler when that is bfq, by the throttle layer always."""
+    text = read_or(f"{folder}/blkio.bfq.{key}", "")
+    return _blkio_rows(text) or _blkio_rows(read_or(f"{folder}/blkio.throttle.{key}", ""))
 
 
 def _blkio_rows(text: str) -> list[dict[str, Any]]:
@@ -142,3 +143,38 @@ def _io_v2(folder: str) -> dict[str, Any]:
 
 def _row(major: str, minor: str, operation: str, value: str) -> dict[str, Any]:
     return {"major": int(major), "minor": int(minor), "op": operation, "value": int(value)}
+
+
+class Totals(NamedTuple):
+    """What is left to tell of a cgroup that goes. 0 where the host does not count it."""
+
+    peak_memory: int  # bytes
+    cpu_time: int  # nanoseconds
+    io_read: int  # bytes
+    io_written: int
+
+
+def totals_v1(folders: Mapping[str, str]) -> Totals:
+    """Three small files."""
+    cpu, memory, block = (folders.get(name) for name in ("cpuacct", "memory", "blkio"))
+    rows = _blkio_v1_rows(block, "io_service_bytes_recursive") if block else []
+    return Totals(
+        read_number(memory + "/memory.max_usage_in_bytes") if memory else 0,
+        read_number(cpu + "/cpuacct.usage") if cpu else 0,
+        _sum(rows, "read"),
+        _sum(rows, "write"),
+    )
+
+
+def totals_v2(folder: str) -> Totals:
+    rows = _io_v2(folder)["io_service_bytes_recursive"]
+    return Totals(
+        read_number(folder + "/memory.peak"),
+        read_table(folder + "/cpu.stat").get("usage_usec", 0) * 1000,
+        _sum(rows, "read"),
+        _sum(rows, "write"),
+    )
+
+
+def _sum(rows: list[dict[str, Any]], operation: str) -> int:
+    return sum(row["value"] for row in rows if row["op"].lower() == operation)

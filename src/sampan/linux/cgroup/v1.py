@@ -10,7 +10,7 @@ import time
 from sampan.linux.cgroup import devices, files
 from sampan.linux.cgroup.hierarchies import Hierarchies
 from sampan.linux.cgroup.resources import Resources, plan_v1
-from sampan.linux.cgroup.stats import Statistics, statistics_v1
+from sampan.linux.cgroup.stats import Statistics, Totals, statistics_v1, totals_v1
 from sampan.linux.cgroup.tree import apply_step, kill_at_once, make_folders, remove_folders
 
 FREEZE_DEADLINE = 5.0
@@ -200,6 +200,9 @@ class GroupV1:
         if folder is None:
             return 0
         return files.read_table(folder + "/memory.oom_control").get("oom_kill", 0)
+
+    def totals(self) -> Totals:
+        return totals_v1(self._by_controller)
 
     def statistics(self) -> Statistics:
         return statistics_v1(self._by_controller)

@@ -11,7 +11,7 @@ import time
 from sampan.linux.cgroup import devices, devices_bpf, files
 from sampan.linux.cgroup.hierarchies import Hierarchies
 from sampan.linux.cgroup.resources import Resources, plan_v2
-from sampan.linux.cgroup.stats import Statistics, statistics_v2
+from sampan.linux.cgroup.stats import Statistics, Totals, statistics_v2, totals_v2
 from sampan.linux.cgroup.tree import apply_step, kill_at_once, make_folders, remove_folders
 from sampan.linux.cgroup.v1 import FREEZE_DEADLINE
 
@@ -147,6 +147,9 @@ class GroupV2:
 
     def oom_kills(self) -> int:
         return files.read_table(self._folder + "/memory.events").get("oom_kill", 0)
+
+    def totals(self) -> Totals:
+        return totals_v2(self._folder)
 
     def statistics(self) -> Statistics:
         return statistics_v2(self._folder)
