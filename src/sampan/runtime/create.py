@@ -25,7 +25,7 @@ from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
 from sampan.runtime.hooks import PARENT_KINDS, Hooks, parse_hooks, run_hooks
 from sampan.runtime.host import write_id_maps, write_oom_score
-from sampan.runtime.init import Init, run_init
+from sampan.runtime.init import Init, prepare_all, run_init
 from sampan.runtime.namespaces import Namespaces, open_namespaces, parse_namespaces
 from sampan.runtime.netdevices import move_devices
 from sampan.runtime.request import Request
@@ -34,6 +34,7 @@ from sampan.runtime.spawn import clone_child, fill_standard_descriptors
 from sampan.runtime.undo import Undo, kill_and_reap
 
 READY_DEADLINE = 120.0
+_CAP_SYS_ADMIN = capabilities.CAP_SYS_ADMIN
 
 
 @dataclass(slots=True)
@@ -116,7 +117,10 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         context.cgroup = Cgroup(made.cgroup_path, made.hierarchies)
         undo.add("remove the cgroup", context.cgroup.remove)
         context.cgroup.begin()
-    _prepare(kernel, made.operations, context)
+    # Who may mount nothing here may do so in a user namespace of his own, where init is root.
+    inside = "user" in made.namespaces.new and not capabilities.held_mask() & _CAP_SYS_ADMIN
+    if not inside:
+        prepare_all(kernel, context, made.operations)
     ours, theirs = Channel.pair()
     context.channel = theirs
     undo.add("close our end", ours.close)
@@ -129,11 +133,12 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         stdio=request.stdio,
         new_user_namespace="user" in made.namespaces.new,
         user_namespace="user" in made.namespaces.own,
+        prepare_inside=inside,
         gate=request.gate,
         start_hooks=made.hooks.get("startContainer", ()),
         state=request.state or {},
     )
-    pid, pidfd = _clone(kernel, made.namespaces, context, init)
+    pid, pidfd = _clone(kernel, made.namespaces, context, init, hidden=not inside)
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
     theirs.close()
     context.close(kernel)
@@ -213,15 +218,9 @@ def _console_size(process: dict[str, Any]) -> tuple[int, int] | None:
     return (size["height"], size["width"]) if size else None
 
 
-def _prepare(kernel: Kernel, operations: list[Operation], context: Context) -> None:
-    for operation in operations:
-        try:
-            operation.prepare(kernel, context)
-        except Exception as error:
-            raise RuntimeFailure.during(operation.describe(), error) from None
-
-
-def _clone(kernel: Kernel, namespaces: Namespaces, context: Context, init: Init) -> tuple[int, int]:
+def _clone(
+    kernel: Kernel, namespaces: Namespaces, context: Context, init: Init, *, hidden: bool
+) -> tuple[int, int]:
     cgroup_fd = context.cgroup.clone_fd() if context.cgroup is not None else None
     try:
         pid, pidfd = clone_child(
@@ -231,6 +230,7 @@ def _clone(kernel: Kernel, namespaces: Namespaces, context: Context, init: Init)
             pid_namespace=context.namespaces.get("pid", -1),
             user_namespace=context.namespaces.get("user", -1),
             time_offsets=namespaces.time_offsets,
+            hidden=hidden,  # else its maps could be written by root only
         )
     except OSError as error:
         raise RuntimeFailure.during("error creating namespaces", error, init=False) from None

@@ -59,10 +59,10 @@ def parse_device(device: dict[str, Any]) -> Device:
     return Device(
         device["path"],
         _KINDS[kind],
-        os.makedev(device.get("major", 0), device.get("minor", 0)) if kind != "p" else 0,
-        device.get("fileMode", 0o666) & 0o7777,
-        device.get("uid", 0) or 0,
-        device.get("gid", 0) or 0,
+        os.makedev(device.get("major") or 0, device.get("minor") or 0) if kind != "p" else 0,
+        (0o666 if device.get("fileMode") is None else device["fileMode"]) & 0o7777,
+        device.get("uid") or 0,
+        device.get("gid") or 0,
     )
 
 

@@ -54,6 +54,8 @@ class RuntimeFailure(Exception):
             own_words = error.strerror if error.strerror != os.strerror(number) else None
             if own_words:
                 detail = f"{detail}: {own_words}"
+        elif isinstance(error, ValueError):
+            detail = str(error)  # of ours, with words
         else:
             detail = f"{type(error).__name__}: {error}"
         where = f" ({path})" if path and path not in step else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from sampan.linux import constants as c
@@ -32,10 +33,40 @@ def write_oom_score(kernel: Kernel, pid: int, score: int | None) -> list[str]:
 
 
 def write_id_maps(kernel: Kernel, pid: int, linux: dict[str, Any]) -> None:
-    """user_namespaces(7). Each map takes one write, and only one."""
-    for key, name in (("uidMappings", "uid_map"), ("gidMappings", "gid_map")):
-        lines = [
-            f"{int(entry['containerID'])} {int(entry['hostID'])} {int(entry['size'])}\n"
-            for entry in linux.get(key) or []
+    """user_namespaces(7). Each map takes one write, and only one.
+
+    Without rights of our own: by shadow's helpers where there is more than our own id to map (subuid(5)), else by
+    ourselves, for which the right to change groups must be given up first.
+    """
+    for key, name, helper in (
+        ("uidMappings", "uid_map", "newuidmap"),
+        ("gidMappings", "gid_map", "newgidmap"),
+    ):
+        entries = linux.get(key) or []
+        numbers = [
+            (int(entry["containerID"]), int(entry["hostID"]), int(entry["size"]))
+            for entry in entries
         ]
-        _write(kernel, pid, name, "".join(lines))
+        text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in numbers)
+        try:
+            _write(kernel, pid, name, text)
+        except PermissionError:
+            if sum(size for _, _, size in numbers) > 1:
+                _map_by_helper(helper, pid, numbers)
+                continue
+            if name != "gid_map":
+                raise
+            _write(kernel, pid, "setgroups", "deny")
+            _write(kernel, pid, name, text)
+
+
+def _map_by_helper(program: str, pid: int, numbers: Sequence[tuple[int, int, int]]) -> None:
+    words = [program, str(pid), *(str(number) for entry in numbers for number in entry)]
+    try:
+        child = os.posix_spawnp(program, words, {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"})
+    except FileNotFoundError:
+        text = f"{program} is needed to map more than one's own id, and it is not there"
+        raise OSError(errno.EPERM, text) from None
+    if os.waitpid(child, 0)[1]:
+        text = f"{program} refused the mapping: is it in /etc/subuid and /etc/subgid?"
+        raise OSError(errno.EPERM, text)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from sampan.linux import constants as c
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
@@ -52,6 +53,7 @@ class Init:
     stdio: tuple[int, int, int]
     user_namespace: bool
     new_user_namespace: bool = False
+    prepare_inside: bool = False  # the parent had not the right to
     gate: socket.socket | None = None
     start_hooks: tuple[Hook, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -79,9 +81,12 @@ def _run(kernel: Kernel, init: Init) -> None:
     keep_only(kernel, _needed_descriptors(init))
     if init.new_user_namespace:
         sync.expect_alive(init.channel, sync.MAPPED)
+        kernel.prctl(c.PR_SET_DUMPABLE, 0)
     if init.user_namespace:
         kernel.setresgid(0, 0, 0)
         kernel.setresuid(0, 0, 0)
+    if init.prepare_inside:
+        prepare_all(kernel, context, init.operations)
     execute_all(kernel, context, init.operations)
     enter_directory(kernel, context.root_fd, command.cwd, fd=context.cwd_fd)
     console = context.console
@@ -119,6 +124,14 @@ def _await_start(init: Init) -> bool:
         if sync.expect(init.channel, sync.START) is not None:
             return True
         init.channel.close()
+
+
+def prepare_all(kernel: Kernel, context: Context, operations: Sequence[Operation]) -> None:
+    for operation in operations:
+        try:
+            operation.prepare(kernel, context)
+        except Exception as error:
+            raise RuntimeFailure.during(operation.describe(), error) from None
 
 
 def execute_all(kernel: Kernel, context: Context, operations: Sequence[Operation]) -> None:

@@ -27,15 +27,17 @@ def clone_child(
     pid_namespace: int = -1,
     user_namespace: int = -1,
     time_offsets: str | None = None,
+    hidden: bool = True,
 ) -> tuple[int, int]:
     """`(pid, pidfd)`, or `(0, -1)` in the child, which has all signals blocked.
 
     `pid_namespace` is a descriptor of one, or a pidfd of a process in it, that the child is born in; `user_namespace`
     one that shall own the namespaces of `flags`; with `time_offsets` it is born in a new time namespace that has them
-    (time_namespaces(7)).
+    (time_namespaces(7)). Not `hidden`, its files in /proc are its own user's for now: it must hide itself.
     """
     # Inherited: the child must not be looked into by those whose namespaces it enters (CVE-2016-9962).
-    kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    if hidden:
+        kernel.prctl(c.PR_SET_DUMPABLE, 0)
     homes: list[tuple[int, int]] = []  # where further children are born: descriptor, flag
     blocked: set[int] | None = None
     try:

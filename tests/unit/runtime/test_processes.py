@@ -31,7 +31,7 @@ PREFIX = "unable to start container process: "
         (OSError(errno.EINVAL, "Bad value for 'x'"), "step: invalid argument: Bad value for 'x'", "",
          errno.EINVAL),
         (OSError("odd"), "step: odd", "", 0),
-        (ValueError("why"), "step: ValueError: why", "", 0),
+        (ValueError("why"), "step: why", "", 0),
     ],
 )  # fmt: skip
 def test_an_error_becomes_a_failure_with_step_path_and_number(

@@ -297,8 +297,8 @@ _LINUX = fields(
                 {
                     "type": one_of("c", "b", "u", "p"),
                     "path": _PATH,
-                    "major": integer(0, (1 << 32) - 1),
-                    "minor": integer(0, (1 << 32) - 1),
+                    "major": integer(0, (1 << 12) - 1),
+                    "minor": integer(0, (1 << 20) - 1),
                     "fileMode": integer(0, 0o177777),
                     "uid": _ID,
                     "gid": _ID,
