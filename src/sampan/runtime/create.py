@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.linux import capabilities
+from sampan.linux import constants as c
 from sampan.linux.cgroup import Cgroup, Hierarchies, detect
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
@@ -228,7 +229,7 @@ def _clone(
             namespaces.clone_flags,
             cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
             pid_namespace=context.namespaces.get("pid", -1),
-            user_namespace=context.namespaces.get("user", -1),
+            through=_joining(kernel, context.namespaces.get("user", -1)),
             time_offsets=namespaces.time_offsets,
             hidden=hidden,  # else its maps could be written by root only
         )
@@ -240,6 +241,13 @@ def _clone(
     if pid == 0:
         run_init(kernel, init)
     return pid, pidfd
+
+
+def _joining(kernel: Kernel, user_namespace: int) -> Callable[[int], None] | None:
+    """The new namespaces shall belong to the joined user namespace."""
+    if user_namespace < 0:
+        return None
+    return lambda _keep: kernel.setns(user_namespace, c.CLONE_NEWUSER)
 
 
 def _set_up_from_outside(

@@ -50,6 +50,7 @@ class _Child:
     stdio: tuple[int, int, int]
     console_size: tuple[int, int] | None
     group: str
+    joins_first: bool  # see `_joins_first`
 
 
 def exec_process(
@@ -80,7 +81,8 @@ def exec_process(
         ours, theirs = Channel.pair()
         undo.add("close our end", ours.close)
         undo.add("close the other end", theirs.close)
-        child = _Child(theirs, target, command, stdio, console_size, group)
+        between = _joins_first(target.config)
+        child = _Child(theirs, target, command, stdio, console_size, group, between)
         pid, pidfd = _clone(kernel, child)
         undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
         theirs.close()
@@ -185,16 +187,47 @@ def _group_fd(group: Cgroup | None, name: str) -> int | None:
 
 def _clone_into(kernel: Kernel, child: _Child, cgroup_fd: int | None) -> tuple[int, int]:
     target = child.target
+    between = child.joins_first
+    pid = -1
     try:
-        return clone_child(
+        pid, pidfd = clone_child(
             kernel,
             0,
             cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
-            pid_namespace=target.pidfd if "pid" in _kinds(target.config) else -1,
+            pid_namespace=target.pidfd if "pid" in _kinds(target.config) and not between else -1,
+            through=(lambda keep: _enter(kernel, child, keep)) if between else None,
         )
+        return pid, pidfd
     finally:
-        if cgroup_fd is not None:
+        # The child that was born after `_enter` has no descriptors but those it needs.
+        if cgroup_fd is not None and not (between and pid == 0):
             os.close(cgroup_fd)
+
+
+def _joins_first(config: Mapping[str, Any]) -> bool:
+    """Whether the child must be born with all namespaces joined, which takes one process more.
+
+    - The container may look into processes that hide (CAP_SYS_PTRACE): it must never see one whose root is the
+      host's.
+    - Without rights of our own we can join only by way of its user namespace.
+    """
+    sets = (config.get("process") or {}).get("capabilities") or {}
+    kinds = _kinds(dict(config))
+    traces = "CAP_SYS_PTRACE" in (sets.get("bounding") or ()) and "user" not in kinds
+    return traces or ("user" in kinds and not capabilities.held_mask() & capabilities.CAP_SYS_ADMIN)
+
+
+def _enter(kernel: Kernel, child: _Child, keep: int = -1) -> None:
+    """By the host's paths first, then into the container for good."""
+    target, command = child.target, child.command
+    preserved = range(3, 3 + command.preserve_fds)
+    keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio, *preserved, keep])
+    if command.attributes.initial_cpus:
+        kernel.sched_setaffinity(command.attributes.initial_cpus)
+    if target.cgroup is not None and target.cgroup.hierarchies.mode != "v2":
+        target.cgroup.enter()  # with v2 it was born in it
+    seal_interpreter()
+    _join(kernel, target, also_pid=child.joins_first)
 
 
 def _await_console(channel: Channel) -> int:
@@ -214,15 +247,9 @@ def _run_child(kernel: Kernel, child: _Child) -> NoReturn:
 
 
 def _run(kernel: Kernel, child: _Child) -> None:
-    target, command = child.target, child.command
-    preserved = range(3, 3 + command.preserve_fds)
-    keep_only(kernel, [child.channel.fileno(), target.pidfd, *child.stdio, *preserved])
-    if command.attributes.initial_cpus:
-        kernel.sched_setaffinity(command.attributes.initial_cpus)
-    if target.cgroup is not None and target.cgroup.hierarchies.mode != "v2":
-        target.cgroup.enter()  # with v2 it was born in it
-    seal_interpreter()
-    _join(kernel, target)
+    command = child.command
+    if not child.joins_first:
+        _enter(kernel, child)
     root = kernel.openat2(c.AT_FDCWD, "/", os.O_PATH | os.O_DIRECTORY)
     console = _open_console(kernel, child, root) if command.terminal else None
     enter_directory(kernel, root, command.cwd)
@@ -242,10 +269,10 @@ def _run(kernel: Kernel, child: _Child) -> None:
         raise _refused(path, error.errno or 0) from None
 
 
-def _join(kernel: Kernel, target: Target) -> None:
+def _join(kernel: Kernel, target: Target, *, also_pid: bool) -> None:
     kinds = _kinds(target.config)
     flags = 0
-    for kind in kinds - {"pid"}:
+    for kind in kinds if also_pid else kinds - {"pid"}:
         flags |= FLAGS[kind]
     try:
         kernel.setns(target.pidfd, flags)

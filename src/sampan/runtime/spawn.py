@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sampan.linux import constants as c
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
+from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.undo import kill_and_reap
 
 _MAX_FD = (1 << 32) - 1
@@ -25,15 +26,17 @@ def clone_child(
     *,
     cgroup_fd: int = -1,
     pid_namespace: int = -1,
-    user_namespace: int = -1,
+    through: Callable[[int], None] | None = None,
     time_offsets: str | None = None,
     hidden: bool = True,
 ) -> tuple[int, int]:
     """`(pid, pidfd)`, or `(0, -1)` in the child, which has all signals blocked.
 
-    `pid_namespace` is a descriptor of one, or a pidfd of a process in it, that the child is born in; `user_namespace`
-    one that shall own the namespaces of `flags`; with `time_offsets` it is born in a new time namespace that has them
-    (time_namespaces(7)). Not `hidden`, its files in /proc are its own user's for now: it must hide itself.
+    - `pid_namespace`: a descriptor of one, or a pidfd of a process in it, that the child is born in.
+    - `through`: called in a process between us and the child, where it may join namespaces from which we could not
+      come back: the child is born in them. Its argument is a descriptor that must stay open.
+    - `time_offsets`: it is born in a new time namespace that has them (time_namespaces(7)).
+    - not `hidden`: its files in /proc are its own user's for now, and it must hide itself.
     """
     # Inherited: the child must not be looked into by those whose namespaces it enters (CVE-2016-9962).
     if hidden:
@@ -48,8 +51,8 @@ def clone_child(
             _leave(kernel, homes, "time", c.CLONE_NEWTIME)
             _new_time_namespace(kernel, time_offsets)
         blocked = kernel.block_signals()
-        if user_namespace >= 0:
-            pid, pidfd = _clone_through(kernel, flags, user_namespace, cgroup_fd)
+        if through is not None:
+            pid, pidfd = _clone_through(kernel, flags, through, cgroup_fd)
         else:
             pid, pidfd = kernel.clone3(flags, cgroup=cgroup_fd)
     except BaseException:
@@ -97,14 +100,16 @@ def _come_home(kernel: Kernel, homes: list[tuple[int, int]], blocked: set[int] |
 
 
 def _clone_through(
-    kernel: Kernel, flags: int, user_namespace: int, cgroup_fd: int
+    kernel: Kernel, flags: int, through: Callable[[int], None], cgroup_fd: int
 ) -> tuple[int, int]:
-    """By a process that joins the user namespace for us, who could not come back; the child is ours (CLONE_PARENT)."""
+    """By a process that ends at once; the child is ours all the same (CLONE_PARENT)."""
     ours, theirs = Channel.pair()
     try:
         between, between_fd = kernel.clone3(0, cgroup=cgroup_fd)
         if between == 0:
-            if _clone_and_tell(kernel, theirs, flags, user_namespace) == 0:
+            gc.disable()
+            if _clone_and_tell(kernel, theirs, flags, through) == 0:
+                ours.sock.detach()  # `through` has closed it by its number
                 return 0, -1
             os._exit(0)
         theirs.close()
@@ -117,23 +122,27 @@ def _clone_through(
         if received is None:
             raise OSError(errno.ESRCH, "the process in between died")
         message, fds = received
-        if message["errno"]:
-            raise OSError(message["errno"], os.strerror(message["errno"]))
+        if not fds:
+            raise RuntimeFailure.from_message(message)
         return int(message["pid"]), fds[0]
     finally:
         ours.close()
         theirs.close()
 
 
-def _clone_and_tell(kernel: Kernel, channel: Channel, flags: int, user_namespace: int) -> int:
+def _clone_and_tell(
+    kernel: Kernel, channel: Channel, flags: int, through: Callable[[int], None]
+) -> int:
+    """In the process between. Nothing may leave it but the child, whose 0 this is."""
     try:
-        kernel.setns(user_namespace, c.CLONE_NEWUSER)
+        through(channel.fileno())
         pid, pidfd = kernel.clone3(flags | c.CLONE_PARENT)
-    except OSError as error:
-        channel.send({"errno": error.errno or errno.EIO})
-        return -1
+    except BaseException as error:
+        failure = RuntimeFailure.during("error joining the namespaces", error, init=False)
+        channel.send(failure.to_message())
+        os._exit(0)
     if pid:
-        channel.send({"errno": 0, "pid": pid}, (pidfd,))
+        channel.send({"pid": pid}, (pidfd,))
     return pid
 
 

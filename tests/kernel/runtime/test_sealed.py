@@ -11,11 +11,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sampan.linux import seal
+from sampan.runtime import exec as exec_module
+from sampan.runtime.request import Target
+from tests.kernel.conftest import Box
 from tests.kernel.runtime.tool import ENVIRONMENT, Tool, tool
 
 __all__ = ["tool"]
@@ -154,3 +158,41 @@ def test_the_sealed_interpreter_is_the_same_one() -> None:
     assert run_python(code.replace("{} else", "True else")) == run_python(
         code.replace("{} else", "False else")
     )
+
+
+ROOT_POLLER = """
+while :; do
+    for p in /proc/[0-9]*; do
+        [ -e $p/root/MARK ] && echo caught >> /caught
+    done
+done 2> /dev/null
+"""
+
+
+@pytest.mark.parametrize("joins_first", [True, False])
+def test_nobody_whose_root_is_the_hosts_is_ever_seen(
+    box: Box, running: Callable[..., Target], monkeypatch: pytest.MonkeyPatch, joins_first: bool
+) -> None:
+    """A container that may trace polls the root of everything that enters it, for a file that only the host has.
+
+    Who is brought in is born with all namespaces joined; the negative control is born before that.
+    """
+    mark = box.folder / "mark"
+    mark.touch()
+    if not joins_first:
+        monkeypatch.setattr(exec_module, "_joins_first", lambda _config: False)
+    config = box.config("sh", "-c", ROOT_POLLER.replace("/MARK", str(mark)))
+    for kind in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][kind] = [
+            *config["process"]["capabilities"][kind],
+            "CAP_SYS_PTRACE",
+        ]
+    target = running(config)
+
+    def caught() -> bool:
+        return box.exec(target, "ls", "/caught").status == 0
+
+    until = time.monotonic() + (5 if joins_first else DEADLINE)
+    while time.monotonic() < until and not caught():
+        pass
+    assert caught() is not joins_first
