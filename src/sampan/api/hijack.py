@@ -367,3 +367,14 @@ async def hijack(
         lines = ["HTTP/1.1 200 OK", "Content-Type: application/vnd.docker.raw-stream"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return await connection_of(request).give_away("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+
+async def give_away_websocket(request: web.BaseRequest, accept: str) -> ClientStream:
+    """The same for a WebSocket, whose handshake was checked; `accept` answers its key."""
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {accept}",
+    ]
+    return await connection_of(request).give_away("\r\n".join([*lines, "", ""]).encode("latin-1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from sampan.api import versions
+from sampan.api import versions, websocket
 from sampan.api.call import Call
 from sampan.api.query import atoi
 from sampan.api.routing import Route
@@ -45,9 +45,9 @@ def _tail(text: str) -> int:
         return -1
 
 
-async def attach_container(call: Call) -> web.StreamResponse:
+def _attachment(call: Call, *, plain: bool) -> attach.Attachment:
     query = call.query
-    attachment = attach.attach_container(
+    return attach.attach_container(
         call.services,
         call.name,
         AttachOptions(
@@ -57,12 +57,22 @@ async def attach_container(call: Call) -> web.StreamResponse:
             stream=query.flag("stream"),
             logs=query.flag("logs"),
             detach_keys=query.text("detachKeys") or None,
+            plain=plain,
         ),
     )
+
+
+async def attach_websocket(call: Call) -> web.StreamResponse:
+    return await websocket.serve(call, _attachment(call, plain=True))
+
+
+async def attach_container(call: Call) -> web.StreamResponse:
+    attachment = _attachment(call, plain=False)
     return await call.hand_over(attachment.connect, multiplexed=attachment.multiplexed)
 
 
 ROUTES = [
     Route("GET", "/containers/{name}/logs", read_logs),
     Route("POST", "/containers/{name}/attach", attach_container),
+    Route("GET", "/containers/{name}/attach/ws", attach_websocket),
 ]

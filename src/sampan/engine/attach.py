@@ -27,6 +27,7 @@ class AttachOptions:
     stream: bool = False
     logs: bool = False
     detach_keys: str | None = None  # None: the default, ctrl-p,ctrl-q
+    plain: bool = False  # no frames, whatever the container is
 
 
 class Attachment:
@@ -36,7 +37,7 @@ class Attachment:
         self._services = services
         self._actor = actor
         self._options = options
-        self.multiplexed = not actor.record.tty  # 8-byte frames
+        self.multiplexed = not (actor.record.tty or options.plain)  # 8-byte frames
 
     async def connect(self, client: ClientStream) -> None:
         """Take `client` over, in success and failure; returns when it is handed over or held.
