@@ -200,9 +200,11 @@ def _services(
     from sampan.engine.receipts import Receipts
     from sampan.engine.services import Services
     from sampan.linux.kernel import LinuxKernel
+    from sampan.linux.process import keep_large_blocks_apart
     from sampan.monitor.client import Monitors
 
     raise_own_limits(OOM_SCORE)
+    keep_large_blocks_apart()
     install_init(paths)
     host = look_around()
     leave_cgroup_above(config.cgroup_parent or CGROUP_PARENT, host.hierarchies)

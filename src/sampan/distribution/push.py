@@ -41,6 +41,8 @@ class Uploads:
 
     def __init__(self, options: Options) -> None:
         self.slots = asyncio.Semaphore(options.max_uploads)
+        # One uses all cores; the other goes on while the first waits for its registry.
+        self.compressing = asyncio.Semaphore(2)
 
 
 class Layer(NamedTuple):
@@ -252,9 +254,9 @@ class _Pushing:
         if known is not None and await self.remote.has_blob(known.digest):
             return known, "Layer already exists"
         await keep_layer(store, blob.digest, self.lease)
-        payload: Payload = (
-            Compressed(store.content, blob) if layer.compress else Stored(store.content, blob)
-        )
+        payload: Payload = Stored(store.content, blob)
+        if layer.compress:
+            payload = Compressed(store.content, blob, self.pusher.uploads.compressing)
         upload = self._upload(payload, self.pusher.progress, name)
         if known is not None:
             for repository in self._elsewhere(known.digest):

@@ -85,9 +85,10 @@ class Compressed:
 
     size: int | None = None
 
-    def __init__(self, content: Content, plain: Blob) -> None:
+    def __init__(self, content: Content, plain: Blob, slots: asyncio.Semaphore) -> None:
         self._content = content
         self._plain = plain
+        self._slots = slots
         self._blob: Blob | None = None
         self.total = plain.size
 
@@ -98,7 +99,11 @@ class Compressed:
 
     async def read(self, offset: int, meter: Meter) -> AsyncGenerator[bytes, None]:
         digest, size = hashlib.sha256(), 0
-        async with aclosing(self._plain_bytes(meter)) as plain, aclosing(gzipped(plain)) as pieces:
+        async with (
+            self._slots,
+            aclosing(self._plain_bytes(meter)) as plain,
+            aclosing(gzipped(plain)) as pieces,
+        ):
             async for piece in pieces:
                 digest.update(piece)
                 size += len(piece)

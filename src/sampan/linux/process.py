@@ -1,4 +1,4 @@
-"""What /proc of the host says about processes, and this process's own title.
+"""What /proc of the host says about processes, and this process's own title and heap.
 
 Out of scope: waiting for and signalling processes (pidfds, `kernel.py`).
 """
@@ -12,6 +12,7 @@ from sampan.linux import constants as c
 
 _ARG_START, _ARG_END = 47, 48  # 0-based; proc_pid_stat(5) counts from 1
 _STARTTIME = 21
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def _stat_fields(pid: int | str) -> list[str]:
@@ -61,3 +62,17 @@ def set_title(text: str) -> None:
     # The last byte stays NUL: without it the kernel shows the environment as arguments too.
     if start and room > 1:
         ctypes.memmove(start, data[: room - 1].ljust(room, b"\0"), room)
+
+
+def keep_large_blocks_apart(size: int = 256 << 10) -> None:
+    """Blocks of `size` bytes and more go back to the kernel when they are freed (mallopt(3), M_MMAP_THRESHOLD).
+
+    By itself glibc raises that size with every such block, and buffers of a megabyte stay in the heaps of threads.
+    Other C libraries have no such habit, and no such call.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return
+    set_option.argtypes, set_option.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
+    set_option(_M_MMAP_THRESHOLD, size)

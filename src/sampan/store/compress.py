@@ -3,7 +3,7 @@
 The input is cut into pieces of PIECE bytes. Each is compressed by itself, with the 32 KiB before it as dictionary,
 and ends on a byte boundary (a sync flush), so that the pieces joined are one deflate stream (as pigz does it).
 The bytes depend on the input and on LEVEL only, not on the number of cores, the sizes of the chunks that come in,
-or the time. Threads do the work: the compressor releases the interpreter's lock. Memory: two pieces a core.
+or the time. Threads do the work: the compressor releases the interpreter's lock. Memory: a piece a core, and one more.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ async def gzipped(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
             checksum = backend.crc32(piece, checksum)
             running.append(asyncio.ensure_future(in_thread(_deflate, piece, window)))
             window = piece[-_WINDOW:]
-            if len(running) > 2 * (os.cpu_count() or 1):
+            if len(running) > (os.cpu_count() or 1):
                 yield await running.popleft()
         while running:
             yield await running.popleft()

@@ -139,3 +139,32 @@ def test_the_requests_of_a_terminal() -> None:
         ("ioctl", (5, c.TIOCSWINSZ, struct.pack("=HHHH", 1, 2, 0, 0))),
         ("ioctl", (6, c.TIOCSCTTY, 0)),
     ]
+
+
+THREADS = """
+import sys, threading
+from sampan.linux.process import keep_large_blocks_apart
+if sys.argv[1] == "apart":
+    keep_large_blocks_apart()
+kept = []
+def work():
+    for _ in range(3):
+        for size in (600_000, 700_000):
+            blocks = [bytearray(size) for _ in range(50)]
+            kept.extend(bytearray(600) for _ in range(3000))
+            del blocks
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(int(open("/proc/self/statm").read().split()[1]) * 4096)
+"""
+
+
+def test_large_blocks_are_given_back() -> None:
+    """What threads have freed is not theirs any more; without the call it would be."""
+    sizes = {
+        how: int(subprocess.check_output([sys.executable, "-c", THREADS, how], timeout=60))
+        for how in ("apart", "as usual")
+    }
+    assert sizes["apart"] < 70 << 20
+    assert sizes["apart"] < sizes["as usual"] - (30 << 20)
