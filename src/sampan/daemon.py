@@ -16,6 +16,7 @@ from sampan.linux import seal
 from sampan.monitor import spawner
 from sampan.monitor.main import run as monitor_role
 from sampan.monitor.program import run as program_role
+from sampan.network.warden.server import run as warden_role
 from sampan.store.worker import ROLES
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def spawn_anew() -> int:
 
 
 def _roles() -> dict[str, spawner.Role]:
-    return {"monitor": monitor_role, "program": program_role, **ROLES}
+    return {"monitor": monitor_role, "program": program_role, "warden": warden_role, **ROLES}
 
 
 def _fail(text: str, status: int) -> int:
@@ -153,7 +154,7 @@ async def _run(
         store = open_store(paths.data_root, spawn.spawn)
         await store.start()
     with phase("start networks"):
-        networks = await Networks.start(network_config(config, paths))
+        networks = await Networks.start(network_config(config, paths), spawn=spawn.spawn)
     distribution = Distribution(store, options_of(config, os.environ))
     services = _services(config, paths, store, distribution, networks, spawn)
     _reload_on_hangup(arguments, services)
@@ -197,6 +198,7 @@ def _services(
     from sampan.engine.exec import Execs
     from sampan.engine.host import leave_cgroup_above, look_around, raise_own_limits
     from sampan.engine.intent import CGROUP_PARENT, install_init, seccomp_default
+    from sampan.engine.network.registry import NetworkRegistry
     from sampan.engine.receipts import Receipts
     from sampan.engine.services import Services
     from sampan.linux.kernel import LinuxKernel
@@ -217,6 +219,7 @@ def _services(
         store=store,
         distribution=distribution,
         networks=networks,
+        network_records=NetworkRegistry(store.metadata),
         monitors=monitors,
         containers=Containers(),
         execs=Execs(),

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable
-from ipaddress import IPv4Address, IPv4Network
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -45,6 +44,7 @@ from sampan.engine.events import Events
 from sampan.engine.exec import ExecRequest
 from sampan.engine.images import Deleted
 from sampan.engine.logs import LogOptions, LogStream
+from sampan.engine.network.create import default_record
 from sampan.engine.query import Sizes
 from sampan.engine.records import ContainerRecord, Endpoint, ExecRecord, State
 from sampan.engine.services import Services
@@ -60,6 +60,7 @@ from sampan.store.fsck import Problem, Report
 from sampan.store.images import HistoryEntry, Image
 from sampan.store.volumes import Volume
 from tests.fakes.distribution import FakeDistribution
+from tests.fakes.networks import FakeBridge, FakeNetworks, fake_registry
 
 NOW = 1_795_498_700_000_000_000
 
@@ -169,12 +170,7 @@ class Echo:
         await writer.drain()
 
 
-BRIDGE = SimpleNamespace(
-    network_id=identifier("bridge"),
-    name="sampan0",
-    gateway=IPv4Address("172.30.99.1"),
-    subnet=IPv4Network("172.30.99.0/24"),
-)
+BRIDGE = FakeBridge(identifier("bridge"), "sampan0", "172.30.99.0/24")
 
 
 class FakeVolumes:
@@ -239,7 +235,8 @@ class FakeEngine:
                 host=SimpleNamespace(unified_cgroups=False),
                 config=DaemonConfig(),
                 execs=SimpleNamespace(of=self.execs_of),
-                networks=SimpleNamespace(default=BRIDGE),
+                networks=FakeNetworks(BRIDGE),
+                network_records=fake_registry(),
                 distribution=FakeDistribution(),
                 store=SimpleNamespace(
                     snapshots=SimpleNamespace(mounts=_mounts, read_only_mounts=_layers),
@@ -248,6 +245,8 @@ class FakeEngine:
                 ),
             ),
         )
+
+        self.services.network_records.show(default_record(self.services))
 
     def spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)

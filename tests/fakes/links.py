@@ -13,6 +13,7 @@ from sampan.linux.netlink import Address, IPAddress, IPNetwork, Link, Route
 from sampan.linux.netlink.messages import IF_OPER_UP, IFF_UP, RT_TABLE_MAIN, RTN_UNICAST
 from sampan.linux.nft import NftError
 from sampan.network.host import Host
+from sampan.network.table import Table
 
 LOOPBACK = Link(1, "lo", 0, 65536, "00:00:00:00:00:00", "", 0, 0, "", 0)
 
@@ -82,6 +83,12 @@ class FakeLinks:
         changes = {key: value for key, value in fields.items() if value is not None}
         self._call("set_link", link.name, changes)
         self.table[index] = replace(link, **changes)
+
+    def isolate_port(self, index: int) -> None:
+        self._call("isolate_port", self.link(index).name)
+
+    def reflect_port(self, index: int) -> None:
+        self._call("reflect_port", self.link(index).name)
 
     def delete_link(self, index: int) -> None:
         link = self.link(index)
@@ -155,7 +162,7 @@ class FakeSwitches:
 
 
 class FakeNft:
-    """Keeps what was run; a table is listed once a transaction made it."""
+    """Keeps what was run; a table is there once a transaction made it, with the text of all since."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
@@ -171,10 +178,19 @@ class FakeNft:
         if self.error is not None:
             raise self.error
         self.ran.append(commands)
-        self.tables.pop(words[3], None)
-        if "{" in commands:
-            self.tables[words[3]] = commands
+        name = words[3]
+        if words[1] == "table":
+            self.tables.pop(name, None)
+            if "{" in commands:
+                self.tables[name] = commands
+        elif name not in self.tables:
+            raise NftError("No such file or directory")
+        else:
+            self.tables[name] += commands
         return ""
+
+    def made_by(self, thread_id: int) -> bool:
+        return thread_id == 1
 
     def close(self) -> None:
         pass
@@ -189,7 +205,8 @@ def fake_host(**values: str) -> Host:
         "net/ipv4/ip_forward": "0",
         "net/ipv4/conf/eth0/forwarding": "0",
         "net/ipv4/conf/sampan0/forwarding": "0",
+        "net/ipv4/conf/sampan0/route_localnet": "0",
         "net/ipv6/conf/sampan0/disable_ipv6": "0",
         "net/ipv6/conf/sampan0/accept_ra": "1",
     }
-    return Host(links, FakeSwitches(switches | values), FakeNft())
+    return Host(links, FakeSwitches(switches | values), Table(FakeNft(), "sampan"))

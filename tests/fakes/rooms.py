@@ -7,7 +7,7 @@ the kernel opens folders instead of cloning mounts, the monitor is told by the t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from sampan.engine.create import create_container
 from sampan.engine.events import Event, Events
 from sampan.engine.exec import Execs
 from sampan.engine.host import Host
+from sampan.engine.network.create import default_record
+from sampan.engine.network.registry import NetworkRegistry
 from sampan.engine.paths import Paths
 from sampan.engine.receipts import Receipts
 from sampan.engine.records import ContainerRecord
@@ -31,12 +33,12 @@ from sampan.linux.cgroup import Hierarchies, Hierarchy
 from sampan.linux.kernel import LinuxKernel
 from sampan.monitor.client import MonitorLost
 from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
-from sampan.network.endpoint import Endpoint
 from sampan.spec.container import ContainerConfig, HostConfig, NetworkingConfig
 from sampan.spec.image import ImageConfig
 from sampan.spec.reference import parse
 from sampan.store.images import Image
 from sampan.store.store import Store, open_store
+from tests.fakes.networks import FakeNetworks
 
 BOOT = "0b7ba7c4-0000-4000-8000-000000000001"
 NOW = 1_795_498_700_000_000_000
@@ -236,63 +238,6 @@ class FakeMonitors:
             os.close(self.clients.pop())
 
 
-class FakeBridge:
-    network_id = "b" * 64
-    name = "sampan0"
-    gateway = "10.9.0.1"
-    subnet = "10.9.0.0/24"
-
-    def __init__(self) -> None:
-        self.plugged: dict[str, Endpoint] = {}
-        self.fail: dict[str, Exception] = {}
-        self.released: list[str] = []
-
-    async def create_namespace(self) -> int:
-        if "create_namespace" in self.fail:
-            raise self.fail["create_namespace"]
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-
-    async def plug(
-        self, container_id: str, netns_fd: int, hostname: str, *, mac: str | None = None
-    ) -> Endpoint:
-        os.fstat(netns_fd)
-        if "plug" in self.fail:
-            raise self.fail["plug"]
-        endpoint = Endpoint(
-            network_id=self.network_id,
-            endpoint_id=f"{len(self.plugged):064x}",
-            container_id=container_id,
-            address=f"10.9.0.{2 + len(self.plugged)}",
-            prefix=24,
-            gateway=self.gateway,
-            mac=mac or "02:42:0a:09:00:02",
-            host_interface="sv0",
-        )
-        self.plugged[container_id] = endpoint
-        return endpoint
-
-    async def release(self, endpoint: Endpoint) -> None:
-        self.released.append(endpoint.container_id)
-        self.plugged.pop(endpoint.container_id, None)
-
-    def restore(self, endpoint: Endpoint) -> None:
-        self.plugged[endpoint.container_id] = endpoint
-
-
-class FakeNetworks:
-    def __init__(self) -> None:
-        self.bridge = FakeBridge()
-        self.default: FakeBridge | None = self.bridge
-        self.reconciled = 0
-
-    async def create_namespace(self) -> int:
-        return await self.bridge.create_namespace()
-
-    async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
-        self.reconciled += 1
-        return []
-
-
 def fake_host(root: Path) -> Host:
     unified = Hierarchy(str(root / "cgroup"), frozenset(), "/")
     return Host(
@@ -328,6 +273,7 @@ class Rooms:
             store=store,
             distribution=Distribution(store, options_of(config, {})),
             networks=self.networks,
+            network_records=NetworkRegistry(store.metadata),
             monitors=self.monitors,
             containers=Containers(),
             execs=Execs(),
@@ -337,6 +283,7 @@ class Rooms:
             receipts=Receipts(paths.receipts, store.trash.discard),
             clock=self.clock,
         )
+        self.services.network_records.show(default_record(self.services))
         self.seen = self.events.subscribe()
 
     def restarted(self, store: Store) -> Rooms:
@@ -407,7 +354,9 @@ class Rooms:
             "folders": sorted(os.listdir(paths.containers)),
             "run": sorted(os.listdir(paths.running)),
             "volumes": [volume.name for volume in store.volumes.list()],
-            "plugged": sorted(self.networks.bridge.plugged),
+            "plugged": sorted(self.networks.bridge_of_all.plugged),
+            "ports": sorted(self.networks.held),
+            "networks": [row.name for row in store.metadata.networks.all()],
             "descriptors": len(os.listdir("/proc/self/fd")),
             "names": sorted(self.services.containers._names),
         }

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -51,11 +52,20 @@ def home() -> Iterator[int]:
         yield fd
 
 
+OWNERS: WeakKeyDictionary[Bridge, Networks] = WeakKeyDictionary()
+
+
+async def reconcile(bridge: Bridge) -> list[str]:
+    """Of the bridge and all that goes with it."""
+    return await OWNERS[bridge].reconcile()
+
+
 @asynccontextmanager
 async def running(config: NetworkConfig = CONFIG) -> AsyncIterator[Bridge]:
     networks = await Networks.start(config)
     try:
         assert networks.default is not None
+        OWNERS[networks.default] = networks
         yield networks.default
     finally:
         await networks.stop(remove=True)
@@ -74,7 +84,7 @@ def outside(uplink: str = "wan", subnet: str = "198.51.100.0") -> Iterator[Neigh
 async def container(bridge: Bridge, name: str = "") -> AsyncIterator[tuple[int, Endpoint]]:
     fd = await bridge.create_namespace()
     try:
-        endpoint = await bridge.plug(name or os.urandom(32).hex(), fd, "host")
+        endpoint = await bridge.plug(name or os.urandom(32).hex(), fd)
         yield fd, endpoint
         await bridge.release(endpoint)
     finally:
@@ -115,7 +125,7 @@ async def test_gateway_neighbour_and_outside() -> None:
             async with container(bridge) as (one, first), container(bridge) as (two, second):
                 assert (first.address, second.address) == ("172.17.0.2", "172.17.0.3")
                 for target in ("172.17.0.1", second.address, wan.address):
-                    await bridge.reconcile()  # the uplink came after the start
+                    await reconcile(bridge)  # the uplink came after the start
                     assert ping(one, target) is not None, target
                 with listen_tcp(wan.fd) as server:
                     with connect_tcp(two, (wan.address, server.getsockname()[1])) as client:
@@ -153,7 +163,7 @@ async def test_only_the_bridge_is_forwarded(tmp_path: Path) -> None:
             assert ping(wan.fd, lan.address, timeout=0.3) is None
             assert sysctl.read("net", "ipv4", "ip_forward") == "0"
             sysctl.write("1", "net", "ipv4", "ip_forward")
-            await bridge.reconcile()
+            await reconcile(bridge)
             assert ping(wan.fd, lan.address) is not None
             sysctl.write("0", "net", "ipv4", "ip_forward")
         gone(before)
@@ -212,7 +222,7 @@ async def test_a_bare_namespace() -> None:
         assert bridge is not None
         fd = await networks.create_namespace()
         assert run_in(fd, names) == [("lo", True)]
-        endpoint = await bridge.plug("abcdef0123456789", fd, "h", mac="02:00:00:00:00:07")
+        endpoint = await bridge.plug("abcdef0123456789", fd, mac="02:00:00:00:00:07")
         assert endpoint.host_interface == f"svabcdef0{endpoint.endpoint_id[:4]}"
         assert ("eth0", True) in run_in(fd, names)
         assert ping(fd, "172.17.0.1") is not None
@@ -253,7 +263,7 @@ async def test_every_step_of_plug_fails_once(ready: bool, monkeypatch: pytest.Mo
             fd = await (bridge if ready else networks).create_namespace()
             FailingRtnl.left = tried
             try:
-                endpoint = await bridge.plug(os.urandom(32).hex(), fd, "h")
+                endpoint = await bridge.plug(os.urandom(32).hex(), fd)
             except OSError:
                 assert bridge.endpoints == []
                 assert snapshot() == before
@@ -262,7 +272,7 @@ async def test_every_step_of_plug_fails_once(ready: bool, monkeypatch: pytest.Mo
                 continue
             break
         FailingRtnl.left = None
-        assert tried == (4 if ready else 6)
+        assert tried >= (4 if ready else 6)  # one more where bridged packets are filtered
         assert endpoint.address == "172.17.0.2"
         await bridge.release(endpoint)
         os.close(fd)
@@ -290,7 +300,7 @@ async def test_a_cancelled_plug_leaves_nothing(
         fd = await bridge.create_namespace()
         if moment == "queued":
             blocker = bridge._thread.submit(lambda: gate.wait(10))
-        task = asyncio.ensure_future(bridge.plug("e" * 64, fd, "h"))
+        task = asyncio.ensure_future(bridge.plug("e" * 64, fd))
         await until(lambda: bool(bridge.endpoints))
         if moment == "running":
             await until(reached.is_set)
@@ -347,8 +357,8 @@ async def test_a_daemon_that_comes_back() -> None:
     first = await Networks.start(CONFIG)
     assert first.default is not None
     fds = [await first.default.create_namespace() for _ in range(2)]
-    kept = await first.default.plug("a" * 64, fds[0], "h")
-    lost = await first.default.plug("b" * 64, fds[1], "h")
+    kept = await first.default.plug("a" * 64, fds[0])
+    lost = await first.default.plug("b" * 64, fds[1])
     await first.stop()
     assert ping(fds[0], "172.17.0.1") is not None
 
@@ -357,7 +367,7 @@ async def test_a_daemon_that_comes_back() -> None:
         bridge.restore(kept)
         with pytest.raises(Conflict):
             bridge.restore(replace(kept, endpoint_id="c" * 64))
-        assert await bridge.reconcile() == [lost.host_interface]
+        assert await reconcile(bridge) == [lost.host_interface]
         assert ping(fds[0], "172.17.0.1") is not None
         async with container(bridge) as (_, endpoint):
             assert endpoint.address == lost.address
@@ -375,12 +385,12 @@ async def test_what_somebody_removed_comes_back() -> None:
                 rtnl.delete_link(rtnl.link("sampan0").index)
             CommandNft().run("flush ruleset")
             assert ping(fd, "172.17.0.1", timeout=0.2) is None
-            assert await bridge.reconcile() == []
+            assert await reconcile(bridge) == []
             assert ping(fd, "172.17.0.1") is not None
             assert ping(fd, wan.address) is not None
             with Rtnl() as rtnl:
                 rtnl.set_link(rtnl.link(endpoint.host_interface).index, master=0)
-            await bridge.reconcile()
+            await reconcile(bridge)
             async with container(bridge) as (other, second):
                 assert ping(other, endpoint.address) is not None
                 assert second.gateway == endpoint.gateway
@@ -394,13 +404,13 @@ async def test_two_daemons_side_by_side() -> None:
         async with running() as one, running(replace(CONFIG, bridge="br-two")) as two:
             assert str(two.subnet) == "172.18.0.0/16"
             async with container(one) as (a, first), container(two) as (b, second):
-                assert await one.reconcile() == await two.reconcile() == []
+                assert await reconcile(one) == await reconcile(two) == []
                 for fd, gateway in ((a, "172.17.0.1"), (b, "172.18.0.1")):
                     assert ping(fd, gateway) is not None
                     assert ping(fd, wan.address) is not None
                 assert ping(a, second.address, timeout=0.3) is None
                 assert ping(b, first.address, timeout=0.3) is None
-            tables = CommandNft().run("list tables").split("table ip ")[1:]
+            tables = CommandNft().run("list tables").split("table inet ")[1:]
             assert len(tables) == 2
         gone(before)
 
@@ -467,7 +477,7 @@ async def test_leftover_links_are_swept(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(bridge_module, "SWEEP_DELAY", 0.01)
     async with running() as bridge:
         fd = await bridge.create_namespace()
-        endpoint = await bridge.plug("d" * 64, fd, "h")
+        endpoint = await bridge.plug("d" * 64, fd)
         await bridge.release(endpoint)
 
         def left() -> bool:
@@ -506,7 +516,7 @@ async def test_a_flood_of_plugs() -> None:
 
     async def one(bridge: Bridge) -> tuple[int, Endpoint]:
         fd = await bridge.create_namespace()
-        return fd, await bridge.plug(os.urandom(32).hex(), fd, "h")
+        return fd, await bridge.plug(os.urandom(32).hex(), fd)
 
     async with running() as bridge:
         jobs: list[Awaitable[tuple[int, Endpoint]]] = [one(bridge) for _ in range(20)]

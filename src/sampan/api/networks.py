@@ -1,148 +1,155 @@
-"""Networks: the three that are always there, to be looked at. Networks of users are out of scope."""
+"""Networks: list, create, inspect, connect, disconnect, remove, prune."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct, field
 
 from sampan.api.call import Call
-from sampan.api.query import Filters
 from sampan.api.routing import Route
-from sampan.api.views.networking import network_id, networks
-from sampan.engine import filters as rules
-from sampan.engine import times
-from sampan.engine.records import ContainerRecord, Endpoint
-from sampan.errors import Forbidden, InvalidParameter, NotFound, NotImplementedHere
-
-_ACCEPTED = ("dangling", "driver", "id", "label", "name", "scope", "type")
-
-
-def all_networks(call: Call) -> list[dict[str, Any]]:
-    found = [
-        _network("host", network_id("host"), "host"),
-        _network("none", network_id("none"), "null"),
-    ]
-    bridge = call.services.networks.default
-    if bridge is None:
-        return found
-    body = _network("bridge", bridge.network_id, "bridge")
-    body["IPAM"]["Config"] = [{"Subnet": str(bridge.subnet), "Gateway": str(bridge.gateway)}]
-    config = call.services.config
-    body["Options"] = {
-        "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": _word(config.icc),
-        "com.docker.network.bridge.enable_ip_masquerade": _word(config.ip_masq),
-        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-        "com.docker.network.bridge.name": bridge.name,
-        "com.docker.network.driver.mtu": str(config.mtu),
-    }
-    return [body, *found]
+from sampan.api.views.networks import network_body
+from sampan.engine.network.connect import connect_network, disconnect_network
+from sampan.engine.network.create import create_network
+from sampan.engine.network.query import inspect_network, list_networks
+from sampan.engine.network.records import NetworkRecord, Subnet
+from sampan.engine.network.remove import prune_networks, remove_network
+from sampan.errors import InvalidParameter
+from sampan.spec.container import EndpointSettings
 
 
-def _word(value: bool) -> str:
-    return "true" if value else "false"
+class IPAMConfig(Struct, kw_only=True):
+    subnet: str = field(default="", name="Subnet")
+    ip_range: str = field(default="", name="IPRange")
+    gateway: str = field(default="", name="Gateway")
+    auxiliary: dict[str, str] | None = field(default=None, name="AuxiliaryAddresses")
 
 
-def _network(name: str, identifier: str, driver: str) -> dict[str, Any]:
-    return {
-        "Name": name,
-        "Id": identifier,
-        "Created": times.ZERO,  # they have always been there
-        "Scope": "local",
-        "Driver": driver,
-        "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": []},
-        "Internal": False,
-        "Attachable": False,
-        "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
-        "Containers": {},
-        "Options": {},
-        "Labels": {},
-    }
+class IPAM(Struct, kw_only=True):
+    driver: str = field(default="", name="Driver")
+    config: list[IPAMConfig] | None = field(default=None, name="Config")
+    options: dict[str, str] | None = field(default=None, name="Options")
 
 
-async def list_networks(call: Call) -> web.StreamResponse:
-    filters = call.query.filters()
-    rules.check_filters(filters, _ACCEPTED)
-    dangling = rules.boolean(filters, "dangling")
-    found = [body for body in all_networks(call) if _wanted(body, filters)]
-    # Networks that are always there are never dangling, used or not.
-    return call.view("Network", [] if dangling else found)
+class ConfigReference(Struct, kw_only=True):
+    network: str = field(default="", name="Network")
 
 
-def _wanted(body: dict[str, Any], filters: Filters) -> bool:
-    names, kinds = filters.get("name"), filters.get("type")
-    for kind in kinds or ():
-        if kind not in ("builtin", "custom"):
-            raise InvalidParameter(f"invalid filter: 'type'='{kind}'")
-    return (
-        (not names or any(name in body["Name"] for name in names))
-        and rules.prefix(filters, "id", body["Id"])
-        and rules.exact(filters, "driver", body["Driver"])
-        and rules.exact(filters, "scope", body["Scope"])
-        and rules.labels_hold(filters, "label", body["Labels"])
-        and (not kinds or "builtin" in kinds)
-    )
+class NetworkCreateRequest(Struct, kw_only=True):
+    """Body of POST /networks/create."""
 
+    name: str = field(default="", name="Name")
+    check_duplicate: bool = field(default=False, name="CheckDuplicate")
+    driver: str = field(default="", name="Driver")
+    scope: str = field(default="", name="Scope")
+    internal: bool = field(default=False, name="Internal")
+    attachable: bool = field(default=False, name="Attachable")
+    ingress: bool = field(default=False, name="Ingress")
+    config_only: bool = field(default=False, name="ConfigOnly")
+    config_from: ConfigReference | None = field(default=None, name="ConfigFrom")
+    ipam: IPAM | None = field(default=None, name="IPAM")
+    enable_ipv4: bool | None = field(default=None, name="EnableIPv4")
+    enable_ipv6: bool | None = field(default=None, name="EnableIPv6")
+    options: dict[str, str] | None = field(default=None, name="Options")
+    labels: dict[str, str] | None = field(default=None, name="Labels")
 
-def find(call: Call) -> dict[str, Any]:
-    """By id, name or unique prefix of the id. Raises NotFound, InvalidParameter."""
-    everyone = all_networks(call)
-    for body in everyone:
-        if call.name in (body["Id"], body["Name"]):
-            return body
-    begun = [body for body in everyone if call.name and body["Id"].startswith(call.name)]
-    if len(begun) > 1:
-        raise InvalidParameter(
-            f"network {call.name} is ambiguous ({len(begun)} matches found based on ID prefix)"
+    def record(self) -> NetworkRecord:
+        """What is wanted. Raises InvalidParameter for what this engine has not."""
+        if self.ingress:
+            raise InvalidParameter("ingress networks need a swarm")
+        if self.scope not in ("", "local"):
+            raise InvalidParameter(f"network scope {self.scope!r} needs a swarm")
+        if self.enable_ipv4 is False:
+            raise InvalidParameter("IPv4 cannot be disabled on a network of this engine")
+        ipam = self.ipam or IPAM()
+        if ipam.driver not in ("", "default"):
+            raise InvalidParameter(f'failed to find ipam driver "{ipam.driver}"')
+        return NetworkRecord(
+            id="",
+            name=self.name,
+            created=0,
+            driver=self.driver or "bridge",
+            internal=self.internal,
+            attachable=self.attachable,
+            config_only=self.config_only,
+            config_from=self.config_from.network if self.config_from else "",
+            ipv6=bool(self.enable_ipv6),
+            subnets=tuple(
+                Subnet(
+                    subnet=item.subnet,
+                    gateway=item.gateway,
+                    ip_range=item.ip_range,
+                    auxiliary=item.auxiliary or {},
+                )
+                for item in ipam.config or []
+                if item.subnet
+            ),
+            ipam_options=ipam.options or {},
+            options=self.options or {},
+            labels=self.labels or {},
         )
-    if not begun:
-        raise NotFound(f"network {call.name} not found")
-    return begun[0]
 
 
-async def inspect_network(call: Call) -> web.StreamResponse:
-    body = find(call)
-    for record in call.services.containers.all():
-        if record.state.alive and body["Name"] in networks(record):
-            body["Containers"][record.id] = _member(record, body["Name"])
-    return call.view("Network", body)
+class ConnectRequest(Struct, kw_only=True):
+    """Body of POST /networks/{id}/connect."""
+
+    container: str = field(default="", name="Container")
+    endpoint: EndpointSettings | None = field(default=None, name="EndpointConfig")
 
 
-def _member(record: ContainerRecord, name: str) -> dict[str, str]:
-    endpoint = record.endpoints.get(name, Endpoint())
-    return {
-        "Name": record.name,
-        "EndpointID": endpoint.endpoint_id,
-        "MacAddress": endpoint.mac,
-        "IPv4Address": f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else "",
-        "IPv6Address": "",
-    }
+class DisconnectRequest(Struct, kw_only=True):
+    """Body of POST /networks/{id}/disconnect."""
+
+    container: str = field(default="", name="Container")
+    force: bool = field(default=False, name="Force")
 
 
-async def remove_network(call: Call) -> web.StreamResponse:
-    body = find(call)
-    raise Forbidden(f"{body['Name']} is a pre-defined network and cannot be removed")
+async def list_all(call: Call) -> web.StreamResponse:
+    found = list_networks(call.services, call.query.filters())
+    bodies: list[dict[str, Any]] = [network_body(call.services, item) for item in found]
+    return call.view("Network", bodies)
 
 
-async def prune_networks(call: Call) -> web.StreamResponse:
-    return call.answer({"NetworksDeleted": None})
+async def create(call: Call) -> web.StreamResponse:
+    wanted = await call.json(NetworkCreateRequest, required=True)
+    record = await create_network(call.services, wanted.record())
+    return call.answer({"Id": record.id, "Warning": ""}, status=201)
 
 
-async def not_here(call: Call) -> web.StreamResponse:
-    raise NotImplementedHere("this engine has no networks besides bridge, host and none")
+async def inspect(call: Call) -> web.StreamResponse:
+    record = inspect_network(call.services, call.name)
+    return call.view("Network", network_body(call.services, record, containers=True))
+
+
+async def connect(call: Call) -> web.StreamResponse:
+    wanted = await call.json(ConnectRequest, required=True)
+    await connect_network(call.services, call.name, wanted.container, wanted.endpoint)
+    return call.empty(200)
+
+
+async def disconnect(call: Call) -> web.StreamResponse:
+    wanted = await call.json(DisconnectRequest, required=True)
+    await disconnect_network(call.services, call.name, wanted.container, force=wanted.force)
+    return call.empty(200)
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    await remove_network(call.services, call.name)
+    return call.empty()
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    gone = await prune_networks(call.services, call.query.filters())
+    return call.answer({"NetworksDeleted": gone or None})
 
 
 ROUTES = [
-    Route("GET", "/networks", list_networks),
-    Route("POST", "/networks/create", not_here),
-    Route("POST", "/networks/prune", prune_networks),
-    Route("GET", "/networks/{name}", inspect_network),
-    Route("DELETE", "/networks/{name}", remove_network),
-    Route("POST", "/networks/{name}/connect", not_here),
-    Route("POST", "/networks/{name}/disconnect", not_here),
+    Route("GET", "/networks", list_all),
+    Route("POST", "/networks/create", create),
+    Route("POST", "/networks/prune", prune),
+    Route("GET", "/networks/{name}", inspect),
+    Route("DELETE", "/networks/{name}", remove),
+    Route("POST", "/networks/{name}/connect", connect),
+    Route("POST", "/networks/{name}/disconnect", disconnect),
 ]

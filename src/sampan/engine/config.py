@@ -33,6 +33,11 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     args: tuple[str, ...] = field(default=(), name="runtimeArgs")
 
 
+class AddressPool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    base: str
+    size: int
+
+
 class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Defaults are dockerd's where dockerd has one."""
 
@@ -54,6 +59,8 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     icc: bool = True
     ip_forward: bool = field(default=True, name="ip-forward")
     ip_masq: bool = field(default=True, name="ip-masq")
+    default_address_pools: tuple[AddressPool, ...] = field(default=(), name="default-address-pools")
+    publish_mode: str = field(default="docker", name="publish-mode")
     dns: tuple[str, ...] = ()
     dns_opts: tuple[str, ...] = field(default=(), name="dns-opts")
     dns_search: tuple[str, ...] = field(default=(), name="dns-search")
@@ -198,10 +205,8 @@ def check(config: DaemonConfig) -> DaemonConfig:
     for option in config.log_opts:
         if option not in LOG_OPTIONS:
             raise ConfigError(f"unknown log opt '{option}' for {config.log_driver} log driver")
-    if not config.icc:
-        raise ConfigError(
-            "icc cannot be switched off: containers on the default bridge reach each other"
-        )
+    if config.publish_mode not in ("docker", "host"):
+        raise ConfigError(f"invalid publish mode ({config.publish_mode}): use docker or host")
     if not config.live_restore:
         raise ConfigError(
             "live-restore cannot be switched off: containers never depend on the daemon"

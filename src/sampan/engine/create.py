@@ -17,7 +17,9 @@ import msgspec
 from sampan.engine import merge, mounts, runtimes, settings, validate, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.names import check_name
-from sampan.engine.records import ContainerRecord, Endpoint, MountPoint, encode
+from sampan.engine.network import modes
+from sampan.engine.network.ports import wishes
+from sampan.engine.records import ContainerRecord, MountPoint, encode
 from sampan.engine.services import Services
 from sampan.engine.sources import check_bind_sources
 from sampan.engine.steps import Step, run_steps
@@ -94,7 +96,8 @@ def _plan(
     host, warnings = validate.check_host_config(
         config, host, features=facts.cgroup_features, cpus=facts.cpu_set, mems=facts.memory_nodes
     )
-    settings.check_network(host, networking)
+    networking, places = modes.settle(services, host, networking)
+    wishes(merged, host)
     _check_joined(services, host)
     merged = settings.settle_hostname(
         merged, host, container_id=container_id, host_name=facts.name()
@@ -113,12 +116,12 @@ def _plan(
         args=arguments,
         config=merged,
         host_config=host,
-        networking=settings.settle_networking(networking, host.network_mode),
+        networking=networking,
         image_id=image.id if image else "",
         image_name=config.image,
         chain_id=(image.top or "") if image else "",
         mounts=points,
-        endpoints=_endpoints(services, host),
+        endpoints=places,
         log_path=paths.log(container_id) if _keeps_log(host) else "",
         hostname_path=os.path.join(home, "hostname"),
         hosts_path=os.path.join(home, "hosts"),
@@ -184,13 +187,6 @@ def _with_images(services: Services, points: tuple[MountPoint, ...]) -> tuple[Mo
             point = msgspec.structs.replace(point, name=image.id)
         found.append(point)
     return tuple(found)
-
-
-def _endpoints(services: Services, host: HostConfig) -> dict[str, Endpoint]:
-    bridge = services.networks.default
-    if host.network_mode != settings.BRIDGE or bridge is None:
-        return {}
-    return {settings.BRIDGE: Endpoint(network_id=bridge.network_id)}
 
 
 def _keeps_log(host: HostConfig) -> bool:

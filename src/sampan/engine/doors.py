@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
+from sampan.network.config import BridgeConfig
 from sampan.network.endpoint import Endpoint
+from sampan.network.warden.holds import Held, Wanted
 
 Message = dict[str, Any]
 
@@ -82,6 +84,8 @@ class Monitors(Protocol):
 
 
 class Bridge(Protocol):
+    """A network that containers are plugged into."""
+
     network_id: str
 
     @property
@@ -96,9 +100,18 @@ class Bridge(Protocol):
 
     async def create_namespace(self) -> int: ...
     async def plug(
-        self, container_id: str, netns_fd: int, hostname: str, *, mac: str | None = None
+        self,
+        container_id: str,
+        netns_fd: int,
+        *,
+        mac: str = "",
+        address: str = "",
+        address6: str = "",
+        inside_name: str = "eth0",
+        default_route: bool = True,
     ) -> Endpoint: ...
     async def release(self, endpoint: Endpoint) -> None: ...
+    async def unplug(self, endpoint: Endpoint) -> None: ...
     def restore(self, endpoint: Endpoint) -> None: ...
 
 
@@ -106,4 +119,22 @@ class Networks(Protocol):
     @property
     def default(self) -> Bridge | None: ...
     async def create_namespace(self) -> int: ...
+    def bridge(self, network_id: str) -> Bridge | None: ...
+    async def add_bridge(self, config: BridgeConfig) -> Bridge: ...
+    async def remove_bridge(self, network_id: str) -> None: ...
+    async def set_default_route(self, netns_fd: int, gateways: Sequence[str]) -> None:
+        """None: there is none any more."""
+        ...
+
+    async def reserve_ports(self, owner: str, wishes: Sequence[Wanted]) -> list[Held]:
+        """Raises `warden.holds.Refused`."""
+        ...
+
+    async def open_ports(
+        self, owner: str, held: Sequence[Held], addresses: Sequence[str]
+    ) -> None: ...
+    async def close_ports(self, owner: str) -> None: ...
+    async def restore_ports(
+        self, owner: str, held: Sequence[Held], addresses: Sequence[str]
+    ) -> None: ...
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]: ...

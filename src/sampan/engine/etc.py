@@ -17,17 +17,22 @@ def write_all(services: Services, record: ContainerRecord) -> None:
     """Before the start, when the addresses are not known yet. Blocking."""
     write_in_place(record.hostname_path, files.build_hostname(record.config.hostname))
     write_in_place(record.resolv_conf_path, _resolv_conf(services, record))
-    write_hosts(services, record, address="")
+    write_hosts(services, record)
 
 
-def write_hosts(services: Services, record: ContainerRecord, *, address: str) -> None:
-    """Raises InvalidParameter for an extra host that is none."""
+def write_hosts(services: Services, record: ContainerRecord) -> None:
+    """With the addresses that it has. Raises InvalidParameter for an extra host that is none."""
     host, config = record.host_config, record.config
     bridge = services.networks.default
     content = files.build_hosts(
         hostname=config.hostname,
         domainname=config.domainname,
-        addresses=[address] if address else [],
+        addresses=[
+            text
+            for endpoint in record.endpoints.values()
+            for text in (endpoint.address, endpoint.address6)
+            if text
+        ],
         extra=host.extra_hosts or [],
         host_gateway=str(bridge.gateway) if bridge is not None else "",
     )

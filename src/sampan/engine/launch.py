@@ -16,15 +16,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sampan.engine import etc, intent, network_use, runtimes, settings, times, transitions, volumes
+import msgspec
+
+from sampan.engine import etc, intent, runtimes, times, transitions, volumes
 from sampan.engine.actor import Pending
-from sampan.engine.doors import Bridge, Message, Monitor
-from sampan.engine.records import ContainerRecord, Endpoint
+from sampan.engine.doors import Message, Monitor
+from sampan.engine.network import modes as network_modes
+from sampan.engine.network import plugs, ports
+from sampan.engine.records import ContainerRecord, Endpoint, PublishedPort
 from sampan.engine.seccomp import compile_filter
 from sampan.engine.services import Services
 from sampan.engine.sources import Sources, image_roots, open_sources
 from sampan.engine.steps import Step
-from sampan.errors import NotFound
 from sampan.monitor.messages import Arguments
 from sampan.spec.mount import Mount
 from sampan.spec.oci import Device, build_config
@@ -48,6 +51,7 @@ class Launch:
     devices: list[Device] = field(default_factory=list)
     namespaces: dict[str, int] = field(default_factory=dict)  # kind → descriptor
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    ports: tuple[PublishedPort, ...] = ()
     filter: bytes | None = None  # seccomp's
     monitor: Monitor | None = None
     pid: int = 0
@@ -65,7 +69,14 @@ class Launch:
             started_at=self.started_at or self.services.clock.now(),
             boot_id=self.services.host.boot_id,
             endpoints=self.record.endpoints | self.endpoints,
+            ports=self.ports,
             automatic=self.automatic,
+        )
+
+    def plugged(self) -> ContainerRecord:
+        """The record with the addresses that it has by now."""
+        return msgspec.structs.replace(
+            self.record, endpoints=self.record.endpoints | self.endpoints, ports=self.ports
         )
 
     def close(self) -> None:
@@ -80,8 +91,7 @@ class Prepare(Step[Launch]):
         return "prepare mounts and the run folder"
 
     async def execute(self, launch: Launch) -> None:
-        bridged = launch.services.networks.default is not None
-        settings.check_network_exists(launch.record.host_config.network_mode, bridged=bridged)
+        network_modes.check_exist(launch.services, launch.record)
         await volumes.mount_for(launch.services, launch.record)
         await launch.services.store.snapshots.unshare(launch.container_id)
         launch.root = launch.services.store.snapshots.mounts(launch.container_id)
@@ -122,8 +132,11 @@ class TakeNamespaces(Step[Launch]):
     async def execute(self, launch: Launch) -> None:
         host = launch.record.host_config
         launch.namespaces |= intent.joined_namespaces(launch.services, host)
-        if host.network_mode == settings.BRIDGE:
-            launch.namespaces["network"] = await bridge_of(launch.services).create_namespace()
+        names = plugs.in_order(launch.services, launch.record)
+        if names:
+            first = plugs.network_of(launch.services, names[0], launch.record.endpoints[names[0]])
+            bridge = plugs.bridge_of(launch.services, first)
+            launch.namespaces["network"] = await bridge.create_namespace()
         elif host.network_mode == "none":
             launch.namespaces["network"] = await launch.services.networks.create_namespace()
 
@@ -185,34 +198,56 @@ class Fork(Step[Launch]):
             launch.monitor = None
 
 
-class Plug(Step[Launch]):
-    """Addresses, and with them the container's line in its /etc/hosts."""
+class ReservePorts(Step[Launch]):
+    """A conflict is found before anything else is changed."""
 
     def describe(self) -> str:
-        return "plug the network"
+        return "hold the published ports"
+
+    async def execute(self, launch: Launch) -> None:
+        if network_modes.has_networks(launch.record.host_config.network_mode):
+            launch.ports = await ports.reserve(launch.services, launch.record)
+
+    async def undo(self, launch: Launch) -> None:
+        if launch.ports:
+            await launch.services.networks.close_ports(launch.container_id)
+
+
+class Plug(Step[Launch]):
+    """Addresses, and with them the container's lines in its /etc/hosts."""
+
+    def describe(self) -> str:
+        return "plug the networks"
 
     async def execute(self, launch: Launch) -> None:
         services, record = launch.services, launch.record
-        if record.host_config.network_mode != settings.BRIDGE:
-            return
-        bridge = bridge_of(services)
-        plugged = await bridge.plug(
-            record.id,
-            launch.namespaces["network"],
-            record.config.hostname,
-            mac=settings.wanted_mac(record.networking),
-        )
-        endpoint = network_use.from_network(plugged)
-        launch.endpoints[settings.BRIDGE] = endpoint
-        etc.write_hosts(services, record, address=endpoint.address)
-        network_use.tell(services, record.id, settings.BRIDGE, endpoint.network_id, "connect")
+        names = plugs.in_order(services, record)
+        gateway = plugs.gateway_network(services, record, names)
+        try:
+            for number, name in enumerate(names):
+                launch.endpoints[name] = await plugs.plug(
+                    services,
+                    record,
+                    plugs.network_of(services, name, record.endpoints[name]),
+                    launch.namespaces["network"],
+                    inside_name=f"eth{number}",
+                    default_route=name == gateway,
+                )
+            plugged = launch.plugged()
+            if names:
+                etc.write_hosts(services, plugged)
+            if launch.ports:
+                addresses = plugs.port_addresses(services, plugged)
+                held = ports.to_held(launch.ports)
+                await services.networks.open_ports(record.id, held, addresses)
+        except BaseException:
+            await self.undo(launch)
+            raise
 
     async def undo(self, launch: Launch) -> None:
         for name in list(launch.endpoints):
             endpoint = launch.endpoints.pop(name)
-            services, container_id = launch.services, launch.container_id
-            await bridge_of(services).release(network_use.to_network(container_id, endpoint))
-            network_use.tell(services, container_id, name, endpoint.network_id, "disconnect")
+            await plugs.unplug(launch.services, launch.container_id, name, endpoint)
 
 
 class WriteAhead(Step[Launch]):
@@ -272,6 +307,7 @@ class Start(Step[Launch]):
 
 STEPS: tuple[Step[Launch], ...] = (
     Prepare(),
+    ReservePorts(),
     LookUp(),
     TakeNamespaces(),
     WriteFiles(),
@@ -282,14 +318,6 @@ STEPS: tuple[Step[Launch], ...] = (
     HandOver(),
     Start(),
 )
-
-
-def bridge_of(services: Services) -> Bridge:
-    """Raises NotFound when the daemon has no default network (any more)."""
-    bridge = services.networks.default
-    if bridge is None:
-        raise NotFound(f"network {settings.BRIDGE} not found")
-    return bridge
 
 
 def started_at_of(answer: Message) -> int:

@@ -10,11 +10,12 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable
 
-from sampan.engine import failures, network_use, probe, remains, removal, transitions, volumes
+from sampan.engine import failures, probe, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import STEPS, Launch, moment_of
+from sampan.engine.network import plugs
 from sampan.engine.records import ContainerRecord, State, usage_of
 from sampan.engine.services import Services
 from sampan.engine.steps import run_steps
@@ -139,7 +140,7 @@ async def container_exited(
         # Its row goes in a moment, and a crash before that is reconciled.
         actor.save(record, durable=False)
     _tell_exit(services, actor, before, end)
-    await network_use.release(services, before)
+    await plugs.release(services, before)
     volumes.tell_of(services, before, "unmount")
     await volumes.release_for(services, before)
     await dismiss(actor)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
+
 from sampan.engine.config import DaemonConfig
 from sampan.engine.paths import Paths
-from sampan.network.config import DEFAULT_BRIDGE, NetworkConfig, parse_bip, parse_fixed_cidr
+from sampan.network.config import (
+    DEFAULT_BRIDGE,
+    DEFAULT_POOLS,
+    NO_BRIDGE,
+    NetworkConfig,
+    Pool,
+    parse_bip,
+    parse_fixed_cidr,
+    parse_pool,
+)
 
 
 def network_config(config: DaemonConfig, paths: Paths) -> NetworkConfig:
@@ -16,5 +27,19 @@ def network_config(config: DaemonConfig, paths: Paths) -> NetworkConfig:
         mtu=config.mtu,
         ip_forward=config.ip_forward,
         ip_masq=config.ip_masq,
+        icc=config.icc,
+        pools=pools(config),
         state_file=paths.network_state,
+        warden_socket=paths.network_socket,
+        publish_mode=config.publish_mode,
+        # Without a bridge there is no name that two daemons of one host cannot share.
+        owner=f"sampan_{zlib.crc32(paths.exec_root.encode()):08x}"
+        if config.bridge == NO_BRIDGE
+        else "",
     )
+
+
+def pools(config: DaemonConfig) -> tuple[Pool, ...]:
+    """`default-address-pools`, else those of the network room. Raises InvalidParameter."""
+    named = tuple(parse_pool(item.base, item.size) for item in config.default_address_pools)
+    return named or DEFAULT_POOLS

@@ -33,7 +33,14 @@ OPTIONS = (
     Option(("-b", "--bridge"), "bridge", "text", 'Name of the bridge, or "none"'),
     Option(("--fixed-cidr",), "fixed-cidr", "text", "Part of the subnet that containers get"),
     Option(("--mtu",), "mtu", "number", "MTU of containers' networks"),
-    Option(("--icc",), "icc", "switch", "Containers may talk to each other (always)"),
+    Option(("--icc",), "icc", "switch", "Containers of the default bridge may talk to each other"),
+    Option(
+        ("--default-address-pool",),
+        "default-address-pools",
+        "pool",
+        "base=CIDR,size=BITS: where networks get their subnets",
+    ),
+    Option(("--publish-mode",), "publish-mode", "text", "docker, or host: INPUT rules decide"),
     Option(("--ip-forward",), "ip-forward", "switch", "Switch on forwarding for the bridge"),
     Option(("--ip-masq",), "ip-masq", "switch", "Masquerade what leaves the bridge's subnet"),
     Option(("--dns",), "dns", "list", "Name server for containers"),
@@ -164,6 +171,8 @@ def _put(target: dict[str, Any], option: Option, key: str, name: str, value: str
         case "lists":
             word, _, text = value.partition("=")
             target.setdefault(key, {}).setdefault(word, []).append(text)
+        case "pool":
+            target.setdefault(key, []).append(_pool(name, value))
         case "ulimit":
             limit = _ulimit(name, value)
             target.setdefault(key, {})[limit["Name"]] = limit
@@ -177,6 +186,16 @@ def _ulimit(name: str, value: str) -> dict[str, Any]:
     except ValueError:
         raise UsageError(
             f'invalid argument "{value}" for "{name}" flag: not name=soft[:hard]'
+        ) from None
+
+
+def _pool(name: str, value: str) -> dict[str, Any]:
+    fields = dict(word.split("=", 1) for word in value.split(",") if "=" in word)
+    try:
+        return {"base": fields["base"], "size": int(fields["size"])}
+    except (KeyError, ValueError):
+        raise UsageError(
+            f'invalid argument "{value}" for "{name}" flag: not base=CIDR,size=BITS'
         ) from None
 
 

@@ -32,6 +32,11 @@ class Paths(NamedTuple):
         return os.path.join(self.data_root, "events")
 
     @property
+    def network_socket(self) -> str:
+        """Where the warden of the network listens."""
+        return os.path.join(self.exec_root, "network.sock")
+
+    @property
     def init(self) -> str:
         """The first process of `--init`; here because /run is often mounted noexec."""
         return os.path.join(self.data_root, "init")

@@ -23,10 +23,12 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sampan.engine import lifecycle, network_use, probe, remains, removal, transitions, volumes
+from sampan.engine import lifecycle, probe, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
+from sampan.engine.network import plugs
+from sampan.engine.network.create import restore_networks
 from sampan.engine.records import ContainerRecord, State, decode
 from sampan.engine.services import Services
 from sampan.engine.transitions import Exit
@@ -63,6 +65,7 @@ def _decode(row: ContainerRow) -> ContainerRecord | None:
 
 async def reconcile(services: Services) -> None:
     """After `load`. Monitors are asked in parallel, each with a deadline."""
+    await restore_networks(services)
     actors = services.containers.actors()
     await asyncio.gather(*(actor.do(_settling(services, actor)) for actor in actors))
     _sweep(services)
@@ -146,6 +149,7 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
             started_at=0,
             boot_id=services.host.boot_id,
             endpoints=record.endpoints,
+            ports=record.ports,
             automatic=False,
         )
     # The row was written before these were known.
@@ -158,7 +162,7 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
     if paused != (record.state is State.PAUSED):
         record = transitions.paused(record) if paused else transitions.unpaused(record)
     actor.save(record, durable=record != actor.record)
-    network_use.restore(services, record)
+    await plugs.restore(services, record)
     volumes.hold_again(services, record)
     for each in state.get("execs") or ():
         arguments = tuple(str(word) for word in each.get("arguments") or ())

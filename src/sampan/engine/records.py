@@ -65,6 +65,20 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     gateway: str = ""
     mac: str = ""
     host_interface: str = ""
+    address6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    inside_name: str = "eth0"
+
+
+class PublishedPort(Struct, frozen=True, kw_only=True):
+    """`count` ports of the host, at one of its addresses (0.0.0.0 or ::: all of a family), while they are held."""
+
+    protocol: str
+    address: str
+    host_port: int
+    container_port: int
+    count: int = 1
 
 
 class HealthResult(Struct, frozen=True, kw_only=True):
@@ -130,6 +144,7 @@ class ContainerRecord(Struct, frozen=True, kw_only=True):
     boot_id: str = ""  # of the boot in which it was started
 
     endpoints: dict[str, Endpoint] = msgspec.field(default_factory=dict)  # by network name
+    ports: tuple[PublishedPort, ...] = ()
     log_path: str = ""  # empty when the log driver keeps no file
     hostname_path: str = ""
     hosts_path: str = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 
-from sampan.engine import network_use, transitions
+from sampan.engine import transitions
 from sampan.engine import volumes as volume_use
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
+from sampan.engine.network import plugs
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.errors import SampanError
@@ -26,7 +27,7 @@ async def remove(services: Services, actor: Actor, *, volumes: bool, by_hand: bo
     actor.save(transitions.removing(record), durable=False)
     last = _is_last(services, record)
     try:
-        await network_use.release(services, record)
+        await plugs.release(services, record)
         # From here on it does not exist, whatever happens: the rest is swept by the next start at the latest.
         with services.store.metadata.transaction():
             services.store.metadata.containers.delete(record.id)

@@ -12,6 +12,7 @@ from sampan.engine.containers import Containers
 from sampan.engine.doors import Monitors, Networks
 from sampan.engine.events import Events
 from sampan.engine.host import Host
+from sampan.engine.network.registry import NetworkRegistry
 from sampan.engine.paths import Paths
 from sampan.engine.receipts import Receipts
 from sampan.engine.records import ContainerRecord, encode
@@ -32,6 +33,7 @@ class Services:
     store: Store
     distribution: Distribution
     networks: Networks
+    network_records: NetworkRegistry
     monitors: Monitors
     containers: Containers
     execs: Execs

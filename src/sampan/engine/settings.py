@@ -5,13 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from sampan.engine.config import OWN_RUNTIME, DaemonConfig, parse_size
-from sampan.errors import InvalidParameter, NotFound, NotImplementedHere
+from sampan.errors import InvalidParameter
 from sampan.spec.container import (
     ContainerConfig,
-    EndpointSettings,
     HostConfig,
     LogConfig,
-    NetworkingConfig,
     RestartPolicy,
     Ulimit,
 )
@@ -63,45 +61,6 @@ def settle_hostname(
     return msgspec.structs.replace(config, hostname=host_name if shared else container_id[:12])
 
 
-def check_network(host: HostConfig, networking: NetworkingConfig) -> None:
-    """`host` is settled. Raises InvalidParameter, NotImplementedHere.
-
-    Whether the network exists is found at the start: a 404 here would make the docker client pull the image.
-    """
-    mode = host.network_mode
-    names = {BRIDGE if name == "default" else name for name in networking.endpoints_config or {}}
-    if len(names | {mode}) > 1 and names:
-        raise InvalidParameter(
-            "Container cannot be connected to network endpoints: "
-            + ", ".join(sorted(names | {mode}))
-        )
-    for endpoint in (networking.endpoints_config or {}).values():
-        if endpoint.ipam_config and endpoint.ipam_config.i_pv4_address:
-            raise InvalidParameter(
-                "invalid config for network bridge: invalid endpoint settings:\n"
-                "user specified IP address is supported on user defined networks only"
-            )
-        if endpoint.mac_address:
-            check_mac(endpoint.mac_address)
-    if mode == BRIDGE and (host.port_bindings or host.publish_all_ports):
-        raise NotImplementedHere("publishing ports is not supported by this version of sampan")
-
-
-def check_network_exists(mode: str, *, bridged: bool) -> None:
-    """`bridged`: there is a default network. Raises NotFound."""
-    known = (
-        mode in ("host", "none") or mode.startswith("container:") or (mode == BRIDGE and bridged)
-    )
-    if not known:
-        raise NotFound(f"network {mode} not found")
-
-
-def wanted_mac(networking: NetworkingConfig) -> str | None:
-    for endpoint in (networking.endpoints_config or {}).values():
-        return endpoint.mac_address or None
-    return None
-
-
 def check_mac(text: str) -> str:
     parts = text.replace("-", ":").split(":")
     if len(parts) != 6 or not all(len(part) == 2 and _is_hex(part) for part in parts):
@@ -111,13 +70,3 @@ def check_mac(text: str) -> str:
 
 def _is_hex(text: str) -> bool:
     return all(character in "0123456789abcdefABCDEF" for character in text)
-
-
-def settle_networking(networking: NetworkingConfig, mode: str) -> NetworkingConfig:
-    """The API's `default` is the bridge here."""
-    return NetworkingConfig(
-        endpoints_config={
-            (mode if name == "default" else name): settings or EndpointSettings()
-            for name, settings in (networking.endpoints_config or {}).items()
-        }
-    )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sampan.engine import health
-from sampan.engine.records import ContainerRecord, Endpoint, State, Usage
+from sampan.engine.records import ContainerRecord, Endpoint, PublishedPort, State, Usage
 from sampan.errors import Conflict, NotModified, SampanError
 from sampan.spec.container import RestartPolicy
 
@@ -134,6 +134,7 @@ def started(
     started_at: int,
     boot_id: str,
     endpoints: dict[str, Endpoint],
+    ports: tuple[PublishedPort, ...],
     automatic: bool,
 ) -> ContainerRecord:
     """`automatic`: by its restart policy, which counts."""
@@ -144,6 +145,7 @@ def started(
         started_at=started_at,
         boot_id=boot_id,
         endpoints=endpoints,
+        ports=ports,
         exit_code=0,
         error="",
         oom_killed=False,
@@ -158,7 +160,13 @@ def start_failed(record: ContainerRecord, *, error: str, exit_code: int) -> Cont
     """`created` stays so; what ran once, or was to be restarted, is exited."""
     state = State.CREATED if record.state is State.CREATED else State.EXITED
     return _move(
-        record, state, pid=0, error=error, exit_code=exit_code, endpoints=_unplugged(record)
+        record,
+        state,
+        pid=0,
+        error=error,
+        exit_code=exit_code,
+        endpoints=_unplugged(record),
+        ports=(),
     )
 
 
@@ -194,6 +202,7 @@ def _end(record: ContainerRecord, end: Exit) -> dict[str, object]:
         "usage": end.usage,
         "endpoints": _unplugged(record),
         "health": health.unwatched(record),
+        "ports": (),
     }
 
 

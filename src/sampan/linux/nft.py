@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import signal
+from collections import deque
 from typing import Protocol
 
 LIBRARY = "libnftables.so.1"
@@ -27,6 +28,10 @@ class NftError(OSError):
 class Nft(Protocol):
     def run(self, commands: str) -> str:
         """What nft printed. Raises NftError."""
+        ...
+
+    def made_by(self, thread_id: int) -> bool:
+        """Whether the transaction that the kernel says this thread made is one of ours."""
         ...
 
     def close(self) -> None: ...
@@ -71,6 +76,9 @@ class LibraryNft:
         text: str = output.decode("utf-8", "replace")
         return text
 
+    def made_by(self, thread_id: int) -> bool:
+        return os.path.exists(f"/proc/self/task/{thread_id}")
+
     def close(self) -> None:
         if self._context is not None:
             self._library.nft_ctx_free(self._context)
@@ -79,6 +87,12 @@ class LibraryNft:
 
 class CommandNft:
     """A process a call; its namespace is that of the calling thread."""
+
+    def __init__(self) -> None:
+        self._children: deque[int] = deque(maxlen=64)
+
+    def made_by(self, thread_id: int) -> bool:
+        return thread_id in self._children
 
     def run(self, commands: str) -> str:
         files = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("in", "out", "err")]
@@ -93,6 +107,7 @@ class CommandNft:
                 file_actions=actions,
                 setsigdef=[signal.SIGPIPE],
             )
+            self._children.append(pid)
             _, status = os.waitpid(pid, 0)
             output, error = (
                 os.pread(fd, 1 << 20, 0).decode("utf-8", "replace") for fd in files[1:]

@@ -1,4 +1,4 @@
-"""`Bridge`, the default network: a container is plugged in, released, and found again after a restart.
+"""`Bridge`, a network of the driver `bridge`: a container is plugged in, released, and found again.
 
 Address book-keeping happens on the event loop and is never awaited; what touches the kernel runs on
 one `NetworkThread`, in order. An address is given out again once the link that had it is cut. Links
@@ -8,25 +8,26 @@ whose namespace does not take them along are swept up a little later.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeVar
 
 from sampan.errors import SampanError
+from sampan.linux import netns
 from sampan.linux.netns import Kernel, NetworkThread
-from sampan.network.config import NetworkConfig
-from sampan.network.endpoint import Endpoint, host_interface_name, link_alias
+from sampan.network.config import BridgeConfig
+from sampan.network.endpoint import INSIDE_NAME, Endpoint, host_interface_name, link_alias
 from sampan.network.host import Host
 from sampan.network.namespaces import NamespacePool, create_wired, open_inside
 from sampan.network.plan import run_plan
 from sampan.network.pools import AddressPool, mac_of
 from sampan.network.setup import BridgeFacts, mend_ports, set_up, tear_down
-from sampan.network.wiring import ReadyPair, Wiring, cut_wire, plan_plug
+from sampan.network.wiring import ReadyPair, Wiring, cut_wire, plan_plug, remove_own_pair
 
 log = logging.getLogger(__name__)
 
@@ -36,32 +37,43 @@ T = TypeVar("T")
 
 
 class Bridge:
-    """Made by `Networks.start`. All methods belong to its event loop."""
+    """Made by `Networks`. All methods belong to its event loop."""
 
     def __init__(
         self,
         thread: NetworkThread,
         host: Host,
         kernel: Kernel,
-        config: NetworkConfig,
+        config: BridgeConfig,
         facts: BridgeFacts,
     ) -> None:
         self._thread = thread
         self._host = host
         self._kernel = kernel
         # A bridge that has to be made again gets the address its containers route through.
-        self._config = replace(config, bip=facts.gateway)
+        self._config = replace(config, gateway=facts.gateway)
         self._facts = facts
         self._endpoints: dict[str, Endpoint] = {}
         self._pairs: dict[int, ReadyPair] = {}  # by the inode of the namespace they wait in
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self.network_id = hashlib.sha256(f"sampan bridge {config.bridge}".encode()).hexdigest()
+        self.network_id = config.network_id
+        label = f"{config.name} ({self.network_id})"
         self._addresses = AddressPool(
             facts.gateway.network,
             gateway=facts.gateway.ip,
-            allocation=config.fixed_cidr,
-            label=f"bridge ({self.network_id})",
+            allocation=config.allocation,
+            reserved=config.reserved,
+            label=label,
         )
+        self._addresses6: AddressPool | None = None
+        if config.gateway6 is not None:
+            self._addresses6 = AddressPool(
+                config.gateway6.network,
+                gateway=config.gateway6.ip,
+                allocation=config.allocation6,
+                reserved=config.reserved,
+                label=label,
+            )
         self._namespaces = NamespacePool(thread, self._create_wired, size=config.ready)
 
     @property
@@ -75,6 +87,18 @@ class Bridge:
     @property
     def subnet(self) -> IPv4Network:
         return self._facts.gateway.network
+
+    @property
+    def gateway6(self) -> IPv6Address | None:
+        return self._config.gateway6.ip if self._config.gateway6 else None
+
+    @property
+    def subnet6(self) -> IPv6Network | None:
+        return self._config.gateway6.network if self._config.gateway6 else None
+
+    @property
+    def internal(self) -> bool:
+        return self._config.internal
 
     @property
     def mtu(self) -> int:
@@ -93,22 +117,33 @@ class Bridge:
         return await self._namespaces.take()
 
     async def plug(
-        self, container_id: str, netns_fd: int, hostname: str, *, mac: str | None = None
+        self,
+        container_id: str,
+        netns_fd: int,
+        *,
+        mac: str = "",
+        address: str = "",
+        address6: str = "",
+        inside_name: str = INSIDE_NAME,
+        default_route: bool = True,
     ) -> Endpoint:
-        """Connect a namespace as `eth0`: address, link, default route. All or nothing.
+        """Connect a namespace: address, link, default route. All or nothing.
 
-        `netns_fd` stays the caller's and open until this returns. `hostname` is what the container is
-        to be called in the network's names; the default bridge has none, as in Docker.
+        `netns_fd` stays the caller's and open until this returns. Empty addresses: the next free.
+        Raises Conflict, InvalidParameter, AddressesExhausted, SampanError, OSError.
         """
         pair = self._pairs.pop(os.fstat(netns_fd).st_ino, None)
-        endpoint = self._endpoint(container_id, self._addresses.allocate(), mac, pair)
+        if pair is not None and inside_name != INSIDE_NAME:
+            raise SampanError("the first network of a namespace is the one that it was made for")
+        endpoint = self._reserve(container_id, mac, address, address6, inside_name, pair)
         self._endpoints[endpoint.endpoint_id] = endpoint
-        job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, pair))
+        routed = default_route and not self.internal
+        job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, pair, routed))
         try:
             await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             # The job may be running; what follows it on the same thread takes everything back.
-            self._disconnect_later(endpoint)
+            self._disconnect_later(endpoint, self._disconnect)
             raise
         except BaseException:
             self._forget(endpoint)
@@ -116,9 +151,16 @@ class Bridge:
         return endpoint
 
     async def release(self, endpoint: Endpoint) -> None:
-        """Cut the link and free the address. Done twice, it does nothing."""
+        """Cut the link and free the addresses: the container ended. Done twice, it does nothing."""
+        await self._let_go(endpoint, self._disconnect)
+
+    async def unplug(self, endpoint: Endpoint) -> None:
+        """Take the link out of a container that goes on."""
+        await self._let_go(endpoint, self._remove)
+
+    async def _let_go(self, endpoint: Endpoint, how: Callable[[Endpoint], None]) -> None:
         try:
-            await asyncio.shield(asyncio.wrap_future(self._disconnect_later(endpoint)))
+            await asyncio.shield(asyncio.wrap_future(self._disconnect_later(endpoint, how)))
         except OSError as error:
             raise SampanError(f"cannot release {endpoint.host_interface}: {error}") from error
 
@@ -129,8 +171,10 @@ class Bridge:
         """
         if endpoint.endpoint_id in self._endpoints:
             return
-        if endpoint.ip in self.subnet:
-            self._addresses.take(endpoint.ip)
+        for address in endpoint.addresses:
+            pool = self._pool_of(address)
+            if pool is not None:
+                pool.take(address)
         self._endpoints[endpoint.endpoint_id] = endpoint
 
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
@@ -143,7 +187,8 @@ class Bridge:
         removed = await self._run(lambda: self._mend(list(known.values())))
         if self._facts.port != before:
             self._namespaces.drain()
-        self.prepare()
+        if self._config.ready:
+            self.prepare()
         return removed
 
     def forget_pair(self, netns_fd: int) -> None:
@@ -167,17 +212,25 @@ class Bridge:
         self._pairs[os.fstat(fd).st_ino] = pair
         return fd
 
-    def _connect(self, endpoint: Endpoint, netns_fd: int, pair: ReadyPair | None) -> None:
+    def _connect(
+        self, endpoint: Endpoint, netns_fd: int, pair: ReadyPair | None, default_route: bool
+    ) -> None:
         with open_inside(self._kernel, netns_fd) as inside:
-            wiring = Wiring(self._host.links, self._host.switches, inside, netns_fd)
-            run_plan(plan_plug(endpoint, self._facts.port, pair), wiring)
+            visit = partial(netns.visit, self._kernel, netns_fd)
+            wiring = Wiring(self._host.links, self._host.switches, inside, netns_fd, visit)
+            plan = plan_plug(endpoint, self._facts.port, pair, default_route=default_route)
+            run_plan(plan, wiring)
 
     def _disconnect(self, endpoint: Endpoint) -> None:
         alias = link_alias(self.name, endpoint.container_id)
         cut_wire(self._host.links, endpoint.host_interface, alias)
 
+    def _remove(self, endpoint: Endpoint) -> None:
+        alias = link_alias(self.name, endpoint.container_id)
+        remove_own_pair(self._host.links, endpoint.host_interface, alias)
+
     def _mend(self, live: list[Endpoint]) -> list[str]:
-        self._facts = set_up(self._host, self._config, self._facts.guarded)
+        self._facts = set_up(self._host, self._config)
         return mend_ports(self._host, self._facts.port, live)
 
     def _sweep(self, live: list[Endpoint]) -> None:
@@ -192,24 +245,48 @@ class Bridge:
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._thread.submit(function))
 
-    def _endpoint(
-        self, container_id: str, address: IPv4Address, mac: str | None, pair: ReadyPair | None
+    def _pool_of(self, address: IPv4Address | IPv6Address) -> AddressPool | None:
+        for pool in (self._addresses, self._addresses6):
+            if pool is not None and address in pool.subnet:
+                return pool
+        return None
+
+    def _reserve(
+        self,
+        container_id: str,
+        mac: str,
+        address: str,
+        address6: str,
+        inside_name: str,
+        pair: ReadyPair | None,
     ) -> Endpoint:
+        first = _one(self._addresses, address)
+        try:
+            second = _one(self._addresses6, address6) if self._addresses6 else None
+        except BaseException:
+            self._addresses.release(first)
+            raise
         endpoint_id = os.urandom(32).hex()
         return Endpoint(
             network_id=self.network_id,
             endpoint_id=endpoint_id,
             container_id=container_id,
-            address=str(address),
+            address=str(first),
             prefix=self.subnet.prefixlen,
-            gateway=str(self.gateway),
-            mac=mac or mac_of(address),
+            gateway="" if self.internal else str(self.gateway),
+            mac=mac or mac_of(first),
             host_interface=pair.name if pair else host_interface_name(container_id, endpoint_id),
+            address6=str(second) if second else "",
+            prefix6=self.subnet6.prefixlen if second and self.subnet6 else 0,
+            gateway6="" if self.internal or not second else str(self.gateway6),
+            inside_name=inside_name,
         )
 
-    def _disconnect_later(self, endpoint: Endpoint) -> Future[None]:
+    def _disconnect_later(
+        self, endpoint: Endpoint, how: Callable[[Endpoint], None]
+    ) -> Future[None]:
         loop = asyncio.get_running_loop()
-        job = self._thread.submit(lambda: self._disconnect(endpoint))
+        job = self._thread.submit(lambda: how(endpoint))
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._forget, endpoint))
         if self._sweep_timer is None:
             self._sweep_timer = loop.call_later(SWEEP_DELAY, self._start_sweep)
@@ -221,8 +298,20 @@ class Bridge:
         self._thread.submit(lambda: self._sweep(live)).add_done_callback(_log_failure)
 
     def _forget(self, endpoint: Endpoint) -> None:
-        if self._endpoints.pop(endpoint.endpoint_id, None) is not None:
-            self._addresses.release(endpoint.ip)
+        if self._endpoints.pop(endpoint.endpoint_id, None) is None:
+            return
+        for address in endpoint.addresses:
+            pool = self._pool_of(address)
+            if pool is not None:
+                pool.release(address)
+
+
+def _one(pool: AddressPool, wanted: str) -> IPv4Address | IPv6Address:
+    if not wanted:
+        return pool.allocate()
+    address = ip_address(wanted)
+    pool.take(address)
+    return address
 
 
 def _log_failure(future: Future[None]) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
 from sampan.errors import Conflict, InvalidParameter
 from sampan.linux.netlink import Address, Link, Route
 from sampan.linux.netlink.messages import RT_TABLE_LOCAL
-from sampan.network.config import NetworkConfig
+from sampan.network.config import BridgeConfig
 from sampan.network.endpoint import bridge_alias
-from sampan.network.host import Host, delete_link_if_there, find_link, quiet_ipv6
+from sampan.network.host import Host, allow_ipv6, delete_link_if_there, find_link, quiet_ipv6
 from sampan.network.plan import Step
 from sampan.network.pools import choose_subnet, mac_of
+
+Interface = IPv4Interface | IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class CreateBridge:
     name: str
     mac: str
     mtu: int
+    alias: str
+    ipv6: bool = False
 
     def describe(self) -> str:
         return f"create bridge {self.name}"
@@ -34,8 +38,11 @@ class CreateBridge:
         # A MAC of its own, or the bridge takes the lowest of its ports' and changes with them.
         host.links.add_bridge(self.name, mac=self.mac, mtu=self.mtu)
         try:
-            host.links.set_link(host.links.link(self.name).index, alias=bridge_alias(self.name))
-            quiet_ipv6(host.switches, self.name)
+            host.links.set_link(host.links.link(self.name).index, alias=self.alias)
+            if self.ipv6:
+                allow_ipv6(host.switches, self.name)
+            else:
+                quiet_ipv6(host.switches, self.name)
         except BaseException:
             self.undo(host)
             raise
@@ -49,7 +56,7 @@ class CreateBridge:
 @dataclass(frozen=True, slots=True)
 class AddBridgeAddress:
     name: str
-    interface: IPv4Interface
+    interface: Interface
 
     def describe(self) -> str:
         return f"give bridge {self.name} the address {self.interface}"
@@ -69,7 +76,7 @@ class AddBridgeAddress:
 @dataclass(frozen=True, slots=True)
 class RemoveBridgeAddress:
     name: str
-    interface: IPv4Interface
+    interface: Interface
 
     def describe(self) -> str:
         return f"take the address {self.interface} from bridge {self.name}"
@@ -109,44 +116,53 @@ class BridgePlan:
 
 
 def plan_bridge(
-    config: NetworkConfig,
+    config: BridgeConfig,
     *,
     link: Link | None,
-    addresses: Sequence[IPv4Interface],
+    addresses: Sequence[Interface],
     used: Sequence[IPv4Network],
 ) -> BridgePlan:
     """`link` and `addresses`: the interface of that name as it is; `used`: what pools must avoid.
 
     Raises Conflict, InvalidParameter, PoolsExhausted.
     """
-    name = config.bridge
+    name, alias = config.bridge, bridge_alias(config.bridge, config.owner)
     if link is None:
-        gateway = config.bip or _first_of_pools(config, used)
-        create = CreateBridge(name, mac_of(gateway.ip), config.mtu)
-        steps = (create, AddBridgeAddress(name, gateway), ChangeBridge(name, config.mtu, None))
-        return BridgePlan(steps, gateway, ours=True)
+        gateway = config.gateway or _first_of_pools(config, used)
+        ipv6 = config.gateway6 is not None
+        create = CreateBridge(name, mac_of(gateway.ip), config.mtu, alias, ipv6)
+        added = [AddBridgeAddress(name, each) for each in _wanted(gateway, config)]
+        return BridgePlan((create, *added, ChangeBridge(name, config.mtu, None)), gateway, True)
     if link.kind != "bridge":
         raise Conflict(f"interface {name} exists and is not a bridge")
-    ours = link.alias == bridge_alias(name)
-    current = config.bip if config.bip in addresses else next(iter(addresses), None)
-    gateway = config.bip or current or _first_of_pools(config, used)
+    ours = link.alias == alias
+    if config.owner and not ours:
+        raise Conflict(f"interface {name} exists and is not one of this daemon's bridges")
+    old = [each for each in addresses if isinstance(each, IPv4Interface)]
+    current = config.gateway if config.gateway in old else next(iter(old), None)
+    gateway = config.gateway or current or _first_of_pools(config, used)
     if not ours and current not in (None, gateway):
         raise Conflict(
             f"bridge IPv4 ({current}) does not match requested configuration {gateway.ip}"
         )
-    steps_now: list[Step[Host]] = []
-    if gateway not in addresses:
-        steps_now.append(AddBridgeAddress(name, gateway))
+    wanted = _wanted(gateway, config)
+    steps: list[Step[Host]] = [
+        AddBridgeAddress(name, each) for each in wanted if each not in addresses
+    ]
     if ours:
-        surplus = (address for address in addresses if address != gateway)
-        steps_now += [RemoveBridgeAddress(name, address) for address in surplus]
+        surplus = (each for each in addresses if each not in wanted and not each.ip.is_link_local)
+        steps += [RemoveBridgeAddress(name, each) for each in surplus]
     mtu = config.mtu if ours else link.mtu
     if not link.up or link.mtu != mtu:
-        steps_now.append(ChangeBridge(name, mtu, link))
-    return BridgePlan(steps_now, gateway, ours)
+        steps.append(ChangeBridge(name, mtu, link))
+    return BridgePlan(steps, gateway, ours)
 
 
-def _first_of_pools(config: NetworkConfig, used: Sequence[IPv4Network]) -> IPv4Interface:
+def _wanted(gateway: IPv4Interface, config: BridgeConfig) -> list[Interface]:
+    return [gateway, *([config.gateway6] if config.gateway6 else ())]
+
+
+def _first_of_pools(config: BridgeConfig, used: Sequence[IPv4Network]) -> IPv4Interface:
     subnet = choose_subnet(config.pools, used)
     first = IPv4Address(int(subnet.network_address) + 1)
     return IPv4Interface(f"{first}/{subnet.prefixlen}")

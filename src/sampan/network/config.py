@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 
 from sampan.errors import InvalidParameter
 
@@ -36,7 +44,9 @@ class NetworkConfig:
     """`bridge` "none" means no default network. `ready`: how many namespaces are kept prepared.
 
     `state_file`, in the run folder: which interfaces forward because of us (`forwarding.py`); without
-    one a daemon that comes back takes them for the administrator's.
+    one a daemon that comes back takes them for the administrator's. `publish_mode` "docker": published
+    ports are forwarded before the host's INPUT rules; "host": they are relayed, so that those decide.
+    `owner`: another name than the bridge's for the table.
     """
 
     bridge: str = DEFAULT_BRIDGE
@@ -45,9 +55,56 @@ class NetworkConfig:
     mtu: int = DEFAULT_MTU
     ip_forward: bool = True
     ip_masq: bool = True
+    icc: bool = True
     pools: tuple[Pool, ...] = DEFAULT_POOLS
     ready: int = 3
     state_file: str = ""
+    warden_socket: str = ""
+    publish_mode: str = "docker"
+    owner: str = ""
+
+    def default_bridge(self) -> BridgeConfig:
+        return BridgeConfig(
+            network_id=hashlib.sha256(f"sampan bridge {self.bridge}".encode()).hexdigest(),
+            name="bridge",
+            bridge=self.bridge,
+            gateway=self.bip,
+            allocation=self.fixed_cidr,
+            mtu=self.mtu,
+            masquerade=self.ip_masq,
+            open=self.icc,
+            forward=self.ip_forward,
+            pools=self.pools,
+            ready=self.ready,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeConfig:
+    """One network of the driver `bridge`. `gateway` None: the first free subnet of `pools`.
+
+    `owner`: of a user's network, the daemon (`firewall.table_name`) whose it is; "" for the default
+    bridge, which the administrator may have made. `reserved`: addresses that no container gets.
+    `open`: containers reach each other. `avoid`: subnets that the pools must not give, besides what the host routes.
+    """
+
+    network_id: str
+    name: str
+    bridge: str
+    owner: str = ""
+    gateway: IPv4Interface | None = None
+    gateway6: IPv6Interface | None = None
+    allocation: IPv4Network | None = None
+    allocation6: IPv6Network | None = None
+    reserved: tuple[IPv4Address | IPv6Address, ...] = ()
+    mtu: int = DEFAULT_MTU
+    masquerade: bool = True
+    internal: bool = False
+    open: bool = True
+    forward: bool = True
+    pools: tuple[Pool, ...] = ()
+    avoid: tuple[IPv4Network, ...] = ()
+    ready: int = 0
 
 
 def parse_bip(text: str) -> IPv4Interface:

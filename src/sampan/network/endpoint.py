@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv6Address,
+    IPv6Interface,
+    ip_address,
+    ip_interface,
+)
 
 MARK = "sampan"
 READY = "ready"
@@ -22,14 +29,23 @@ class Endpoint:
     gateway: str
     mac: str
     host_interface: str
+    address6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    inside_name: str = INSIDE_NAME
 
     @property
-    def interface(self) -> IPv4Interface:
-        return IPv4Interface(f"{self.address}/{self.prefix}")
+    def interfaces(self) -> list[IPv4Interface | IPv6Interface]:
+        pairs = ((self.address, self.prefix), (self.address6, self.prefix6))
+        return [ip_interface(f"{address}/{prefix}") for address, prefix in pairs if address]
 
     @property
-    def ip(self) -> IPv4Address:
-        return IPv4Address(self.address)
+    def addresses(self) -> list[IPv4Address | IPv6Address]:
+        return [interface.ip for interface in self.interfaces]
+
+    @property
+    def gateways(self) -> list[IPv4Address | IPv6Address]:
+        return [ip_address(text) for text in (self.gateway, self.gateway6) if text]
 
 
 def host_interface_name(container_id: str, endpoint_id: str) -> str:
@@ -40,9 +56,16 @@ def host_interface_name(container_id: str, endpoint_id: str) -> str:
     return f"sv{container_id[:7]}{endpoint_id[:4]}"
 
 
-def bridge_alias(bridge: str) -> str:
-    """What marks a bridge as made by us, and so as ours to change and to remove."""
-    return f"{MARK}:{bridge}"
+def bridge_alias(bridge: str, owner: str = "") -> str:
+    """What marks a bridge as made by us, and so as ours to change and to remove.
+
+    `owner`: of a user's network, the daemon whose it is; it finds its orphans by that."""
+    return f"{MARK}:{bridge}@{owner}" if owner else f"{MARK}:{bridge}"
+
+
+def is_network_of(alias: str, owner: str) -> bool:
+    """Whether a bridge (or other device) with this alias was made for a user's network of `owner`."""
+    return alias.startswith(f"{MARK}:") and alias.endswith(f"@{owner}")
 
 
 def link_alias(bridge: str, container_id: str) -> str:

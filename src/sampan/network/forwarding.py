@@ -45,6 +45,35 @@ class SwitchOn:
             write_switch(host.switches, self.interface, OFF)
 
 
+@dataclass(slots=True)
+class SwitchOnIPv6:
+    """IPv6 has one switch for all. Hosts that learn their own routes from routers go on doing so:
+    the kernel would stop that on a router unless told (`accept_ra` 2)."""
+
+    was: str = field(default=ON, init=False)
+
+    def describe(self) -> str:
+        return "forward IPv6"
+
+    def execute(self, host: Host) -> None:
+        self.was = host.switches.read("net", "ipv6", "conf", "all", "forwarding")
+        if self.was != OFF:
+            return
+        for link in host.links.links():
+            place = ("net", "ipv6", "conf", link.name, "accept_ra")
+            try:
+                if host.switches.read(*place) == "1":
+                    host.switches.write("2", *place)
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+        host.switches.write(ON, "net", "ipv6", "conf", "all", "forwarding")
+
+    def undo(self, host: Host) -> None:
+        if self.was == OFF:
+            host.switches.write(OFF, "net", "ipv6", "conf", "all", "forwarding")
+
+
 def read_switch(switches: Switches, interface: str) -> str:
     return switches.read("net", "ipv4", "conf", interface, "forwarding")
 

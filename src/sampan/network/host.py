@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sampan.linux import sysctl
 from sampan.linux.netlink import Address, IPAddress, IPNetwork, Link, Route
-from sampan.linux.nft import Nft
+from sampan.network.table import Table
 
 
 class Links(Protocol):
@@ -38,6 +38,8 @@ class Links(Protocol):
         master: int | None = None,
         alias: str | None = None,
     ) -> None: ...
+    def isolate_port(self, index: int) -> None: ...
+    def reflect_port(self, index: int) -> None: ...
     def delete_link(self, index: int) -> None: ...
     def link(self, link: int | str) -> Link: ...
     def links(self) -> list[Link]: ...
@@ -75,7 +77,7 @@ class KernelSwitches:
 class Host:
     links: Links
     switches: Switches
-    nft: Nft
+    table: Table
 
 
 def find_link(links: Links, link: int | str) -> Link | None:
@@ -106,6 +108,12 @@ def quiet_ipv6(switches: Switches, interface: str) -> None:
         except OSError as error:
             if error.errno != errno.ENOENT:  # a kernel without IPv6 has nothing to quieten
                 raise
+
+
+def allow_ipv6(switches: Switches, interface: str) -> None:
+    """IPv6 with the addresses that we give, and none that a router announces."""
+    for name, value in (("accept_ra", "0"), ("disable_ipv6", "0"), ("accept_dad", "0")):
+        switches.write(value, "net", "ipv6", "conf", interface, name)
 
 
 Opener = Callable[[int], Links]

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from ipaddress import IPv4Address, IPv6Address
 
 from sampan.linux import netns
 from sampan.linux.netlink import Rtnl
+from sampan.linux.netlink.messages import RT_TABLE_MAIN
 from sampan.linux.netns import NetworkThread
 from sampan.network.endpoint import READY, link_alias
 from sampan.network.host import KernelSwitches, Links, Switches, quiet_ipv6
@@ -56,6 +58,18 @@ def open_inside(kernel: netns.Kernel, fd: int) -> Rtnl:
     """A socket in the namespace. Blocking, on a `NetworkThread` only."""
     with netns.visit(kernel, fd):
         return Rtnl()
+
+
+def replace_default_routes(
+    kernel: netns.Kernel, fd: int, gateways: Sequence[IPv4Address | IPv6Address]
+) -> None:
+    """Default routes through these gateways, and no others. Blocking, as above."""
+    with open_inside(kernel, fd) as inside:
+        for route in inside.routes():
+            if route.destination is None and route.table == RT_TABLE_MAIN and route.gateway:
+                inside.delete_route(None, gateway=route.gateway, index=route.index)
+        for gateway in gateways:
+            inside.add_route(None, gateway=gateway)
 
 
 class NamespacePool:

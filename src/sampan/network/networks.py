@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import TypeVar
 
-from sampan.errors import SampanError
+from sampan.errors import Conflict, SampanError
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.netlink import Rtnl
 from sampan.linux.netns import Kernel, NetworkThread
 from sampan.linux.nft import open_nft
+from sampan.network import publishing
 from sampan.network.bridge import Bridge
-from sampan.network.config import NO_BRIDGE, NetworkConfig
-from sampan.network.endpoint import Endpoint
-from sampan.network.firewall import check_interface_name
-from sampan.network.host import Host, KernelSwitches
-from sampan.network.namespaces import NamespacePool, create_bare
-from sampan.network.setup import set_up
+from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig
+from sampan.network.endpoint import Endpoint, is_network_of
+from sampan.network.firewall import check_interface_name, table_name
+from sampan.network.healing import Watch
+from sampan.network.host import Host, KernelSwitches, delete_link_if_there
+from sampan.network.namespaces import NamespacePool, create_bare, replace_default_routes
+from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
+from sampan.network.table import Table
+from sampan.network.warden.client import Spawn, Warden
+from sampan.network.warden.holds import Held, Wanted
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -25,21 +36,34 @@ T = TypeVar("T")
 class Networks:
     """`default` is None when the configuration says bridge "none"."""
 
-    def __init__(self, thread: NetworkThread, kernel: Kernel, config: NetworkConfig) -> None:
+    def __init__(
+        self, thread: NetworkThread, kernel: Kernel, config: NetworkConfig, spawn: Spawn | None
+    ) -> None:
         self._thread = thread
         self._kernel = kernel
         self._config = config
-        self._host: Host | None = None
+        self._opened: Host | None = None
         self._namespaces = NamespacePool(thread, self._create_bare, size=min(config.ready, 1))
+        self._bridges: dict[str, Bridge] = {}
+        self._published: dict[str, tuple[Sequence[Held], Sequence[str]]] = {}
+        self._warden = Warden(config.warden_socket, spawn)
+        self._watch: Watch | None = None
         self.default: Bridge | None = None
 
     @classmethod
-    async def start(cls, config: NetworkConfig, kernel: Kernel | None = None) -> Networks:
-        """In the network namespace of the calling thread. Raises SampanError and leaves nothing."""
-        networks = cls(NetworkThread(), kernel or LinuxKernel(), config)
+    async def start(
+        cls, config: NetworkConfig, kernel: Kernel | None = None, spawn: Spawn | None = None
+    ) -> Networks:
+        """In the network namespace of the calling thread. Raises SampanError and leaves nothing.
+
+        Where an earlier daemon's table stands, it stays until `reconcile`.
+        """
+        networks = cls(NetworkThread(), kernel or LinuxKernel(), config, spawn)
         try:
             if config.bridge != NO_BRIDGE:
                 await networks._start_bridge()
+            networks._warden.on_lost = networks._rearm
+            await networks._warden.find()
         except BaseException:
             await networks.stop()
             raise
@@ -48,56 +72,241 @@ class Networks:
             networks.default.prepare()
         return networks
 
+    @property
+    def name(self) -> str:
+        """Tells the daemons of one host apart."""
+        return self._config.owner or table_name(self._config.bridge)
+
     async def create_namespace(self) -> int:
         """A namespace with nothing but `lo`; the caller closes the descriptor."""
         return await self._namespaces.take()
 
+    # Networks
+
+    def bridge(self, network_id: str) -> Bridge | None:
+        return self._bridges.get(network_id)
+
+    async def add_bridge(self, config: BridgeConfig) -> Bridge:
+        """A user's network. Raises Conflict, InvalidParameter, PoolsExhausted, SampanError."""
+        check_interface_name(config.bridge)
+        if config.network_id in self._bridges:
+            raise Conflict(f"network {config.network_id} is there already")
+        owned = replace(config, owner=self.name)
+        host = await self._host()
+        try:
+            facts = await self._run(lambda: set_up(host, owned))
+            if self._config.ip_forward and not host.table.deferred:
+                await self._run(lambda: switch_uplinks(host, self._config))
+        except OSError as error:
+            raise SampanError(f"cannot make the bridge {config.bridge}: {error}") from error
+        bridge = Bridge(self._thread, host, self._kernel, owned, facts)
+        self._bridges[config.network_id] = bridge
+        return bridge
+
+    async def remove_bridge(self, network_id: str) -> None:
+        """Done twice, it does nothing."""
+        bridge = self._bridges.pop(network_id, None)
+        if bridge is not None:
+            await bridge.stop(remove=True)
+
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
-        return [] if self.default is None else await self.default.reconcile(live)
+        """When all records are known: bridges, rules and links as they say, orphans removed.
+
+        Names the links that were removed."""
+        endpoints = list(live)
+        removed: list[str] = []
+        for bridge in self._bridges.values():
+            mine = [item for item in endpoints if item.network_id == bridge.network_id]
+            removed += await bridge.reconcile(mine)
+        if self._opened is not None:
+            host = self._opened
+            removed += await self._run(lambda: self._finish(host))
+        if self._warden.running:
+            owners = list(self._published)
+            await self._run(lambda: self._warden.request("keep", owners=owners))
+        return removed
+
+    def _finish(self, host: Host) -> list[str]:
+        """On the thread: one transaction puts the whole table in force."""
+        host.table.write()
+        switch_uplinks(host, self._config)
+        known = {bridge.name for bridge in self._bridges.values()}
+        orphans = [
+            link
+            for link in host.links.links()
+            if is_network_of(link.alias, self.name) and link.name not in known
+        ]
+        for link in orphans:
+            delete_link_if_there(host.links, link.index)
+        return [link.name for link in orphans]
+
+    async def set_default_route(self, netns_fd: int, gateways: Sequence[str]) -> None:
+        """Of a container that runs; none: it has no way out any more. `netns_fd` stays the caller's."""
+        addresses = [ip_address(text) for text in gateways]
+        await self._run(lambda: replace_default_routes(self._kernel, netns_fd, addresses))
+
+    # Published ports
+
+    async def reserve_ports(self, owner: str, wishes: Sequence[Wanted]) -> list[Held]:
+        """Bound from now on, all or none. Raises `warden.holds.Refused`, SampanError."""
+        await self._warden.start()
+        return await self._run(lambda: self._warden.hold(owner, wishes))
+
+    async def open_ports(self, owner: str, held: Sequence[Held], addresses: Sequence[str]) -> None:
+        """What comes in at the ports goes to the container from now on."""
+        self._published[owner] = (held, addresses)
+        host = await self._host()
+        await self._run(lambda: self._open_ports(host, owner, held, addresses))
+
+    async def close_ports(self, owner: str) -> None:
+        """Done twice, it does nothing."""
+        known = self._published.pop(owner, None)
+        if known is not None and self._opened is not None:
+            host = self._opened
+            await self._run(lambda: host.table.set_forwards(owner, ()))
+        if self._warden.running:
+            with suppress(SampanError):  # a warden that died holds nothing
+                await self._run(lambda: self._warden.request("release", owner=owner))
+
+    async def restore_ports(
+        self, owner: str, held: Sequence[Held], addresses: Sequence[str]
+    ) -> None:
+        """After a restart of the daemon: they are held again, if they are not. Raises SampanError."""
+        self._published[owner] = (held, addresses)
+        await self._warden.start()
+        await self._run(lambda: self._hold_again(owner, held))
+        await self.open_ports(owner, held, addresses)
+
+    def _open_ports(
+        self, host: Host, owner: str, held: Sequence[Held], texts: Sequence[str]
+    ) -> None:
+        addresses = [ip_address(text) for text in texts]
+        self._warden.request("aim", owner=owner, addresses=list(texts))
+        if self._config.publish_mode == "docker":
+            host.table.set_forwards(owner, publishing.forwards(held, addresses))
+        publishing.forget_udp(held, addresses)
+
+    def _hold_again(self, owner: str, held: Sequence[Held]) -> None:
+        if owner in self._warden.request("hello")["owners"]:
+            return
+        wishes = [
+            Wanted(
+                item.protocol,
+                item.container_port,
+                (item.address,),
+                item.host_port,
+                item.host_port,
+                item.count,
+            )
+            for item in held
+        ]
+        self._warden.hold(owner, wishes)
+
+    def _rearm(self) -> None:
+        """The warden died: another one, with all that it held."""
+        if self._published:
+            self._task = asyncio.get_running_loop().create_task(self._hold_everything())
+
+    async def _hold_everything(self) -> None:
+        for owner, (held, addresses) in list(self._published.items()):
+            try:
+                await self.restore_ports(owner, held, addresses)
+            except Exception as error:
+                log.error("container %s: its ports are not held: %s", owner[:12], error)
+
+    # Beginning and end
 
     async def stop(self, *, remove: bool = False) -> None:
-        """Containers that run keep their network; `remove` takes bridge and rules away as well."""
+        """Containers that run keep their network; `remove` takes bridges and rules away as well."""
+        if self._watch is not None:
+            self._watch.close()
         await self._namespaces.close()
         try:
-            if self.default is not None:
-                await self.default.stop(remove=remove)
+            for bridge in self._bridges.values():
+                await bridge.stop(remove=remove)
+            if remove and self._opened is not None:
+                host = self._opened
+                await self._run(lambda: self._remove(host))
         finally:
+            self._warden.close()
             await self._run(self._close_host)
             self._thread.close()
 
+    def _remove(self, host: Host) -> None:
+        switch_back(host, self._config)
+        host.table.remove()
+
     async def _start_bridge(self) -> None:
         check_interface_name(self._config.bridge)
+        config = self._config.default_bridge()
         try:
-            self._host = await self._run(_open_host)
-            host = self._host
-            facts = await self._run(lambda: set_up(host, self._config))
+            host = await self._host()
+            facts = await self._run(lambda: self._set_up_default(host, config))
         except OSError as error:
             raise SampanError(
                 f"Error initializing network controller: bridge {self._config.bridge}: {error}"
             ) from error
-        self.default = Bridge(self._thread, host, self._kernel, self._config, facts)
+        self.default = Bridge(self._thread, host, self._kernel, config, facts)
+        self._bridges[config.network_id] = self.default
+
+    def _set_up_default(self, host: Host, config: BridgeConfig) -> BridgeFacts:
+        try:
+            facts = set_up(host, config)
+            if not host.table.deferred:
+                try:
+                    switch_uplinks(host, self._config)
+                except BaseException:
+                    tear_down(host, config, facts)
+                    raise
+        except BaseException:
+            if not host.table.deferred:
+                host.table.remove()
+            raise
+        return facts
 
     def _create_bare(self) -> int:
         fd = create_bare(self._kernel)
-        if self.default is not None:
-            self.default.forget_pair(fd)
+        for bridge in self._bridges.values():
+            bridge.forget_pair(fd)
         return fd
 
+    async def _host(self) -> Host:
+        """Opened by whoever needs it first."""
+        if self._opened is None:
+            self._opened = await self._run(lambda: self._opened or _open_host(self.name))
+            host = self._opened
+            self._watch = await self._run(lambda: Watch(self.name, host.table.made_by))
+            self._watch.start(self._heal)
+        return self._opened
+
+    def _heal(self) -> None:
+        """Somebody else changed our table: it is written anew."""
+        host = self._opened
+        if host is None:
+            return
+
+        def write() -> None:
+            if not host.table.deferred:
+                host.table.write()
+
+        log.warning("the table %s was changed by somebody else, it is written anew", self.name)
+        self._thread.submit(write)
+
     def _close_host(self) -> None:
-        if self._host is not None:
-            self._host.links.close()
-            self._host.nft.close()
-            self._host = None
+        if self._opened is not None:
+            self._opened.links.close()
+            self._opened.table.close()
+            self._opened = None
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._thread.submit(function))
 
 
-def _open_host() -> Host:
+def _open_host(name: str) -> Host:
     """On the network thread: sockets and the nft context belong to the namespace they are made in."""
     links = Rtnl()
     try:
-        return Host(links, KernelSwitches(), open_nft())
+        return Host(links, KernelSwitches(), Table(open_nft(), name))
     except BaseException:
         links.close()
         raise

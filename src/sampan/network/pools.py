@@ -7,8 +7,9 @@ dockerd does, so that a freed address is the next to be given. MAC addresses are
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sampan.errors import Conflict, InvalidParameter, SampanError
 from sampan.network.config import Pool
@@ -36,8 +37,18 @@ def choose_subnet(pools: Iterable[Pool], used: Iterable[IPv4Network]) -> IPv4Net
     raise PoolsExhausted("all predefined address pools have been fully subnetted")
 
 
-def mac_of(address: IPv4Address) -> str:
-    return (b"\x02\x42" + address.packed).hex(":")
+def choose_subnet6(used: Iterable[IPv6Network]) -> IPv6Network:
+    """A unique local /64 with a random global id (RFC 4193)."""
+    blocked = list(used)
+    while True:
+        number = int.from_bytes(b"\xfd" + os.urandom(5) + bytes(10), "big")
+        subnet = IPv6Network((number, 64))
+        if not any(subnet.overlaps(network) for network in blocked):
+            return subnet
+
+
+def mac_of(address: IPv4Address | IPv6Address) -> str:
+    return (b"\x02\x42" + address.packed[-4:]).hex(":")
 
 
 class AddressPool:
@@ -45,10 +56,11 @@ class AddressPool:
 
     def __init__(
         self,
-        subnet: IPv4Network,
+        subnet: IPv4Network | IPv6Network,
         *,
-        gateway: IPv4Address,
-        allocation: IPv4Network | None = None,
+        gateway: IPv4Address | IPv6Address,
+        allocation: IPv4Network | IPv6Network | None = None,
+        reserved: Iterable[IPv4Address | IPv6Address] = (),
         label: str = "",
     ) -> None:
         part = allocation or subnet
@@ -59,25 +71,28 @@ class AddressPool:
         self._lowest = self._first  # nothing below it is free
         self._reserved = {
             int(subnet.network_address),
-            int(subnet.broadcast_address),
             int(gateway),
+            *(int(address) for address in reserved if address.version == subnet.version),
         }
+        if subnet.version == 4:
+            self._reserved.add(int(subnet.broadcast_address))
         self._taken: set[int] = set()
 
-    def allocate(self) -> IPv4Address:
+    def allocate(self) -> IPv4Address | IPv6Address:
         """The lowest free address. Raises AddressesExhausted."""
         number = self._lowest
         while number in self._taken or number in self._reserved:
             number += 1
         if number > self._last:
             raise AddressesExhausted(
-                f"no available IPv4 addresses on this network's address pools: {self._label}"
+                f"no available IPv{self.subnet.version} addresses on this network's address pools: "
+                f"{self._label}"
             )
         self._taken.add(number)
         self._lowest = number + 1
-        return IPv4Address(number)
+        return type(self.subnet.network_address)(number)
 
-    def take(self, address: IPv4Address) -> None:
+    def take(self, address: IPv4Address | IPv6Address) -> None:
         """Reserve this one. Raises Conflict when it is taken, InvalidParameter when not ours."""
         number = int(address)
         if address not in self.subnet or number in self._reserved:
@@ -86,13 +101,14 @@ class AddressPool:
             raise Conflict("Address already in use")
         self._taken.add(number)
 
-    def release(self, address: IPv4Address) -> None:
+    def release(self, address: IPv4Address | IPv6Address) -> None:
         """Nothing happens to an address that is free."""
         number = int(address)
-        if number in self._taken:
+        if number in self._taken and address.version == self.subnet.version:
             self._taken.discard(number)
             if number >= self._first:
                 self._lowest = min(self._lowest, number)
 
-    def taken(self) -> list[IPv4Address]:
-        return [IPv4Address(number) for number in sorted(self._taken)]
+    def taken(self) -> list[IPv4Address | IPv6Address]:
+        kind = type(self.subnet.network_address)
+        return [kind(number) for number in sorted(self._taken)]

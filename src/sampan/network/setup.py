@@ -1,18 +1,17 @@
-"""The host's side of the default network as a whole: bridge, firewall table, forwarding. Blocking.
+"""The host's side of a network: bridge, its rules, forwarding. Blocking.
 
-`set_up` may be called again at any time and changes only what is not as it should be; that is how a
-daemon that comes back and a bridge that somebody deleted are both dealt with.
+`set_up` and `switch_uplinks` may be called again at any time and change only what is not as it should
+be; that is how a daemon that comes back and a bridge that somebody deleted are both dealt with.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Interface, ip_interface
 
-from sampan.linux.nft import NftError
-from sampan.network import firewall, forwarding
+from sampan.network import forwarding
 from sampan.network.bridge_device import (
     BridgePlan,
     check_fixed_cidr,
@@ -20,8 +19,9 @@ from sampan.network.bridge_device import (
     plan_bridge,
     used_networks,
 )
-from sampan.network.config import NetworkConfig
+from sampan.network.config import BridgeConfig, NetworkConfig
 from sampan.network.endpoint import READY, Endpoint, owner
+from sampan.network.firewall import NetworkRules
 from sampan.network.host import Host, delete_link_if_there, find_link
 from sampan.network.plan import Step, run_plan
 from sampan.network.wiring import Port
@@ -32,30 +32,41 @@ class BridgeFacts:
     port: Port
     gateway: IPv4Interface
     ours: bool
-    guarded: tuple[str, ...]
 
 
 @dataclass(slots=True)
-class ApplyTable:
-    """The table as a whole, in one transaction. Undone only where there was none before."""
+class FilterNetwork:
+    """The network's elements in the table."""
 
-    table: str
-    text: str
-    existed: bool = True
+    rules: NetworkRules
+    before: NetworkRules | None = field(default=None, init=False)
 
     def describe(self) -> str:
-        return f"write nft table {self.table}"
+        return f"let the firewall know of {self.rules.bridge}"
 
     def execute(self, host: Host) -> None:
-        try:
-            host.nft.run(f"list table ip {self.table}")
-        except NftError:
-            self.existed = False
-        host.nft.run(self.text)
+        self.before = host.table.network(self.rules.bridge)
+        host.table.set_network(self.rules.bridge, self.rules)
 
     def undo(self, host: Host) -> None:
-        if not self.existed:
-            host.nft.run(firewall.removal(self.table))
+        host.table.set_network(self.rules.bridge, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class LetLoopbackIn:
+    """What the host sends from 127.0.0.1 to a published port leaves by the bridge, and answers come
+    back by it. What containers themselves send to 127.0.0.0/8 the table's `raw` chain drops."""
+
+    bridge: str
+
+    def describe(self) -> str:
+        return f"route the host's loopback to {self.bridge}"
+
+    def execute(self, host: Host) -> None:
+        host.switches.write("1", "net", "ipv4", "conf", self.bridge, "route_localnet")
+
+    def undo(self, host: Host) -> None:
+        """Goes with the bridge; on another's bridge the `raw` chain makes it harmless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +84,118 @@ class RememberSwitched:
         """A name too many does no harm: what does not forward is not guarded."""
 
 
-def plan_network(
-    host: Host, config: NetworkConfig, earlier: Collection[str] = ()
-) -> tuple[BridgePlan, tuple[str, ...]]:
-    """All steps, and which interfaces are guarded, from the host as it is.
+@dataclass(slots=True)
+class Guard:
+    names: tuple[str, ...]
+    before: tuple[str, ...] = field(default=(), init=False)
 
-    `earlier`: interfaces that this daemon knows it switched on.
-    """
+    def describe(self) -> str:
+        return f"let nothing but our traffic through {', '.join(self.names) or 'no interface'}"
+
+    def execute(self, host: Host) -> None:
+        self.before = host.table.guarded
+        host.table.set_guarded(self.names)
+
+    def undo(self, host: Host) -> None:
+        host.table.set_guarded(self.before)
+
+
+def plan_network(host: Host, config: BridgeConfig) -> BridgePlan:
+    """All steps, from the host as it is."""
     links, addresses, routes = host.links.links(), host.links.addresses(), host.links.routes()
     link = next((item for item in links if item.name == config.bridge), None)
     index = link.index if link else 0
-    if config.bip is not None:
-        check_overlap(config.bip, addresses, except_index=index)
+    if config.gateway is not None:
+        check_overlap(config.gateway, addresses, except_index=index)
     plan = plan_bridge(
         config,
         link=link,
         addresses=[
-            IPv4Interface(f"{item.address}/{item.prefix}")
+            ip_interface(f"{item.address}/{item.prefix}")
             for item in addresses
-            if item.index == index and item.address.version == 4
+            if item.index == index
         ],
-        used=used_networks(routes, addresses, except_index=index),
+        used=[*used_networks(routes, addresses, except_index=index), *config.avoid],
     )
-    check_fixed_cidr(config.fixed_cidr, plan.gateway.network)
-    uplinks = forwarding.uplinks(links, addresses, routes, config.bridge)
-    known = {*earlier, *forwarding.load_switched(config.state_file)}
-    switch, guarded = _plan_forwarding(host, config, uplinks, known)
-    rules = firewall.NetworkRules(
-        bridge=config.bridge, subnet=plan.gateway.network, masquerade=config.ip_masq
+    check_fixed_cidr(config.allocation, plan.gateway.network)
+    gateways = (plan.gateway, config.gateway6)
+    rules = NetworkRules(
+        bridge=config.bridge,
+        subnets=tuple(gateway.network for gateway in gateways if gateway is not None),
+        masquerade=config.masquerade,
+        internal=config.internal,
+        open=config.open,
     )
-    table = firewall.table_name(config.bridge)
     steps: list[Step[Host]] = [
         *plan.steps,
-        ApplyTable(table, firewall.ruleset(table, [rules], guarded=guarded)),
+        LetLoopbackIn(config.bridge),
+        FilterNetwork(rules),
     ]
+    if config.forward:
+        steps.append(forwarding.SwitchOn(config.bridge))
+        if config.gateway6 is not None:
+            steps.append(forwarding.SwitchOnIPv6())
+    return replace(plan, steps=steps)
+
+
+def set_up(host: Host, config: BridgeConfig) -> BridgeFacts:
+    """Raises SampanError for a configuration that cannot be, OSError for what the kernel refuses."""
+    plan = plan_network(host, config)
+    run_plan(plan.steps, host)
+    link = host.links.link(config.bridge)
+    port = Port(
+        config.bridge,
+        link.index,
+        config.mtu,
+        ipv6=config.gateway6 is not None,
+        isolated=not config.open,
+        reflecting=_filters_bridged(host),
+    )
+    return BridgeFacts(port, plan.gateway, plan.ours)
+
+
+def _filters_bridged(host: Host) -> bool:
+    """Whether br_netfilter is at work: then the firewall translates bridged packets in place."""
+    try:
+        return host.switches.read("net", "bridge", "bridge-nf-call-iptables") == "1"
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return False
+
+
+def tear_down(host: Host, config: BridgeConfig, facts: BridgeFacts) -> None:
+    """Take back what `set_up` did; a bridge that is not ours stays."""
+    host.table.set_network(config.bridge, None)
+    link = find_link(host.links, config.bridge)
+    if facts.ours and link is not None:
+        delete_link_if_there(host.links, link.index)
+
+
+def switch_uplinks(host: Host, config: NetworkConfig) -> tuple[str, ...]:
+    """Let answers to containers in by every uplink, and nothing else; which are guarded now.
+
+    The guard stands before anything forwards.
+    """
+    links, addresses, routes = host.links.links(), host.links.addresses(), host.links.routes()
+    uplinks = forwarding.uplinks(links, addresses, routes, config.bridge)
+    known = {*host.table.guarded, *forwarding.load_switched(config.state_file)}
+    switch, guarded = _plan_forwarding(host, config, uplinks, known)
+    steps: list[Step[Host]] = [Guard(guarded)]
     if switch and config.state_file:
         steps.append(RememberSwitched(config.state_file, guarded))
     steps += [forwarding.SwitchOn(name) for name in switch]
-    if config.ip_forward:
-        steps.append(forwarding.SwitchOn(config.bridge))
-    return replace(plan, steps=steps), guarded
+    run_plan(steps, host)
+    return guarded
+
+
+def switch_back(host: Host, config: NetworkConfig) -> None:
+    """The uplinks as they were before us."""
+    for name in host.table.guarded:
+        if forwarding.state_of(host.switches, name) == forwarding.ON:
+            forwarding.write_switch(host.switches, name, forwarding.OFF)
+    if config.state_file and host.table.guarded:
+        forwarding.save_switched(config.state_file, ())
 
 
 def _plan_forwarding(
@@ -125,28 +208,6 @@ def _plan_forwarding(
     switch = [name for name, state in states.items() if state == forwarding.OFF]
     still = [name for name, state in states.items() if state == forwarding.ON and name in earlier]
     return switch, tuple(sorted({*switch, *still}))
-
-
-def set_up(host: Host, config: NetworkConfig, earlier: Collection[str] = ()) -> BridgeFacts:
-    """Raises SampanError for a configuration that cannot be, OSError for what the kernel refuses."""
-    plan, guarded = plan_network(host, config, earlier)
-    run_plan(plan.steps, host)
-    link = host.links.link(config.bridge)
-    port = Port(config.bridge, link.index, config.mtu)
-    return BridgeFacts(port, plan.gateway, plan.ours, guarded)
-
-
-def tear_down(host: Host, config: NetworkConfig, facts: BridgeFacts) -> None:
-    """Take back what `set_up` did; a bridge that is not ours stays."""
-    for name in facts.guarded:
-        if forwarding.state_of(host.switches, name) == forwarding.ON:
-            forwarding.write_switch(host.switches, name, forwarding.OFF)
-    if config.state_file and facts.guarded:
-        forwarding.save_switched(config.state_file, ())
-    host.nft.run(firewall.removal(firewall.table_name(config.bridge)))
-    link = find_link(host.links, config.bridge)
-    if facts.ours and link is not None:
-        delete_link_if_there(host.links, link.index)
 
 
 def mend_ports(host: Host, port: Port, live: Collection[Endpoint]) -> list[str]:

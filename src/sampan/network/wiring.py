@@ -15,12 +15,20 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from sampan.network.endpoint import INSIDE_NAME, Endpoint, link_alias
-from sampan.network.host import Links, Switches, delete_link_if_there, find_link, quiet_ipv6
+from sampan.network.host import (
+    Links,
+    Switches,
+    allow_ipv6,
+    delete_link_if_there,
+    find_link,
+    quiet_ipv6,
+)
 from sampan.network.plan import Step
 
 LINK_WATCH_PATIENCE = 0.5  # seconds
@@ -35,6 +43,7 @@ class Wiring:
     switches: Switches
     inside: Links
     netns_fd: int
+    visit: Callable[[], AbstractContextManager[None]] = nullcontext  # into the namespace
     host_index: int = 0
     inside_index: int = 0
 
@@ -46,6 +55,11 @@ class Port:
     bridge: str
     index: int
     mtu: int
+    ipv6: bool = False
+    isolated: bool = False  # ports reach the bridge only, not each other
+    reflecting: bool = (
+        False  # where bridged packets are filtered, a container's own port is bridged back
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +71,24 @@ class ReadyPair:
     inside_index: int
 
 
-def make_pair(wiring: Wiring, name: str, port: Port, *, alias: str) -> ReadyPair:
+def make_pair(
+    wiring: Wiring, name: str, port: Port, *, alias: str, inside_name: str = INSIDE_NAME
+) -> ReadyPair:
     """Both ends up and forwarding, without an address. Leaves nothing when it fails."""
     wiring.host.add_veth(
         name,
-        peer_name=INSIDE_NAME,
+        peer_name=inside_name,
         peer_netns_fd=wiring.netns_fd,
         mtu=port.mtu,
         master=port.index,
     )
     try:
-        pair = ReadyPair(name, wiring.host.link(name).index, wiring.inside.link(INSIDE_NAME).index)
+        pair = ReadyPair(name, wiring.host.link(name).index, wiring.inside.link(inside_name).index)
         quiet_ipv6(wiring.switches, name)
+        if port.isolated:
+            wiring.host.isolate_port(pair.host_index)
+        if port.reflecting:
+            wiring.host.reflect_port(pair.host_index)
         wiring.host.set_link(pair.host_index, up=True, alias=alias)
         wiring.inside.set_link(pair.inside_index, up=True)
         wait_operational(wiring.host, pair.host_index)
@@ -100,12 +120,15 @@ class CreateVeth:
     name: str
     port: Port
     alias: str
+    inside_name: str = INSIDE_NAME
 
     def describe(self) -> str:
-        return f"create veth {self.name} with {INSIDE_NAME} inside"
+        return f"create veth {self.name} with {self.inside_name} inside"
 
     def execute(self, wiring: Wiring) -> None:
-        pair = make_pair(wiring, self.name, self.port, alias=self.alias)
+        pair = make_pair(
+            wiring, self.name, self.port, alias=self.alias, inside_name=self.inside_name
+        )
         wiring.host_index, wiring.inside_index = pair.host_index, pair.inside_index
 
     def undo(self, wiring: Wiring) -> None:
@@ -149,11 +172,28 @@ class SetInsideMac:
 
 
 @dataclass(frozen=True, slots=True)
-class AddInsideAddress:
-    interface: IPv4Interface
+class AllowInsideIPv6:
+    """A namespace begins without IPv6, so that nothing comes up by itself."""
+
+    name: str
 
     def describe(self) -> str:
-        return f"give {INSIDE_NAME} the address {self.interface}"
+        return f"allow IPv6 on {self.name}"
+
+    def execute(self, wiring: Wiring) -> None:
+        with wiring.visit():
+            allow_ipv6(wiring.switches, self.name)
+
+    def undo(self, wiring: Wiring) -> None:
+        """Goes with the pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddInsideAddress:
+    interface: IPv4Interface | IPv6Interface
+
+    def describe(self) -> str:
+        return f"give it the address {self.interface}"
 
     def execute(self, wiring: Wiring) -> None:
         address = self.interface
@@ -165,31 +205,34 @@ class AddInsideAddress:
 
 @dataclass(frozen=True, slots=True)
 class AddDefaultRoute:
-    gateway: IPv4Address
+    gateway: IPv4Address | IPv6Address
 
     def describe(self) -> str:
         return f"route everything through {self.gateway}"
 
     def execute(self, wiring: Wiring) -> None:
-        wiring.inside.add_route(None, gateway=self.gateway, index=wiring.inside_index)
+        wiring.inside.add_route(None, gateway=self.gateway, index=wiring.inside_index, replace=True)
 
     def undo(self, wiring: Wiring) -> None:
         """Goes with the pair."""
 
 
-def plan_plug(endpoint: Endpoint, port: Port, ready: ReadyPair | None) -> Sequence[Step[Wiring]]:
+def plan_plug(
+    endpoint: Endpoint, port: Port, ready: ReadyPair | None, *, default_route: bool = True
+) -> Sequence[Step[Wiring]]:
     alias = link_alias(port.bridge, endpoint.container_id)
     first: Step[Wiring] = (
-        CreateVeth(endpoint.host_interface, port, alias)
+        CreateVeth(endpoint.host_interface, port, alias, endpoint.inside_name)
         if ready is None
         else AdoptVeth(ready, alias)
     )
-    return (
-        first,
-        SetInsideMac(endpoint.mac),
-        AddInsideAddress(endpoint.interface),
-        AddDefaultRoute(IPv4Address(endpoint.gateway)),
-    )
+    steps: list[Step[Wiring]] = [first, SetInsideMac(endpoint.mac)]
+    if endpoint.address6:
+        steps.append(AllowInsideIPv6(endpoint.inside_name))
+    steps += [AddInsideAddress(interface) for interface in endpoint.interfaces]
+    if default_route:
+        steps += [AddDefaultRoute(gateway) for gateway in endpoint.gateways]
+    return steps
 
 
 def cut_wire(host: Links, name: str, alias: str) -> None:
@@ -202,3 +245,10 @@ def cut_wire(host: Links, name: str, alias: str) -> None:
         except OSError as error:
             if error.errno != errno.ENODEV:
                 raise
+
+
+def remove_own_pair(host: Links, name: str, alias: str) -> None:
+    """For good, out of a namespace that lives on."""
+    link = find_link(host, name)
+    if link is not None and link.alias == alias:
+        delete_link_if_there(host, link.index)

@@ -15,6 +15,7 @@ flight (`leases.py`).
     volumes    (name, body)
     origins    (digest, repository)          hints for push: where a blob is
     compressed (plain, blob, size)           hints for push: what a plain layer became
+    networks   (id, name, body)              as containers
     values_    (key, value)                  small facts of the installation
 
 SQLite in WAL mode with synchronous=FULL (NORMAL loses committed rows on power loss), foreign keys on,
@@ -77,9 +78,19 @@ _MIGRATIONS = (
     ALTER TABLE images ADD COLUMN parent TEXT NOT NULL DEFAULT '';
     CREATE INDEX images_by_parent ON images (parent);
     """,
+    """
+    CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB NOT NULL)
+        STRICT, WITHOUT ROWID;
+    """,
 )
 
 SCHEMA_VERSION = len(_MIGRATIONS)
+
+
+class NetworkRow(NamedTuple):
+    id: str
+    name: str
+    body: bytes
 
 
 class ContainerRow(NamedTuple):
@@ -104,6 +115,7 @@ class Metadata:
             self._db.close()
             raise
         self.containers = Containers(self)
+        self.networks = Networks(self)
         self.values = Values(self)
 
     def _configure(self) -> None:
@@ -206,6 +218,30 @@ class Containers:
                 f'container "{other}". You have to remove (or rename) that container to be able '
                 "to reuse that name."
             )
+
+
+class Networks:
+    """The engine's records of users' networks, opaque here; names are unique."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+
+    def put(self, network_id: str, name: str, body: bytes) -> None:
+        """Insert or replace. Raises Conflict with Docker's text when another one has the name."""
+        with self._metadata.transaction():
+            sql = "SELECT id FROM networks WHERE name = ? AND id <> ?"
+            if self._metadata.texts(sql, name, network_id):
+                raise Conflict(f"network with name {name} already exists")
+            self._metadata.execute(
+                "INSERT OR REPLACE INTO networks VALUES (?, ?, ?)", network_id, name, body
+            )
+
+    def delete(self, network_id: str) -> None:
+        """Deleting what is not there is no error."""
+        self._metadata.execute("DELETE FROM networks WHERE id = ?", network_id)
+
+    def all(self) -> list[NetworkRow]:
+        return [NetworkRow(*row) for row in self._metadata.execute("SELECT * FROM networks")]
 
 
 class Values:

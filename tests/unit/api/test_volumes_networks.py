@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from sampan.engine.records import MountPoint
 from tests.fakes.engine import identifier, record, running
@@ -110,13 +113,77 @@ async def test_filters_of_networks(api: Api) -> None:
     assert (await api.call("GET", '/networks?filters={"type":["x"]}')).status == 400
 
 
-async def test_networks_cannot_be_changed(api: Api) -> None:
-    """A clear text, not a missing page."""
-    assert (await api.call("POST", "/networks/create", {"Name": "x"})).status == 501
-    assert (await api.call("POST", "/networks/bridge/connect", {"Container": "a"})).status == 501
+async def test_the_built_in_networks_stay(api: Api) -> None:
+    """They cannot be removed, made again, or pruned."""
+    answer = await api.call("POST", "/networks/create", {"Name": "bridge"})
+    assert (answer.status, answer.message) == (
+        403,
+        "operation is not permitted on predefined bridge network",
+    )
     answer = await api.call("DELETE", "/networks/host")
     assert (answer.status, answer.message) == (
         403,
         "host is a pre-defined network and cannot be removed",
     )
     assert (await api.call("POST", "/networks/prune")).json == {"NetworksDeleted": None}
+
+
+async def test_a_network_of_a_user(api: Api) -> None:
+    """Made, shown with what was asked, found by a filter, removed."""
+    body = {
+        "Name": "one",
+        "Labels": {"a": "b"},
+        "Options": {"com.docker.network.driver.mtu": "1400"},
+        "IPAM": {"Config": [{"Subnet": "10.55.0.0/24", "IPRange": "10.55.0.128/25"}]},
+    }
+    answer = await api.call("POST", "/networks/create", body)
+    assert answer.status == 201
+    shown = (await api.call("GET", "/networks/one")).json
+    assert shown["Id"] == answer.json["Id"]
+    assert shown["IPAM"]["Config"] == [
+        {"Subnet": "10.55.0.0/24", "IPRange": "10.55.0.128/25", "Gateway": "10.55.0.1"}
+    ]
+    assert shown["Options"] == body["Options"]
+    answer = await api.call("GET", '/networks?filters={"label":["a=b"]}')
+    assert [each["Name"] for each in answer.json] == ["one"]
+    assert (await api.call("POST", "/networks/create", body)).status == 409
+    assert (await api.call("DELETE", "/networks/one")).status == 204
+    assert (await api.call("GET", "/networks/one")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"Name": "x", "Driver": "nope"}, 404, 'plugin "nope" not found'),
+        ({"Name": "x", "Driver": "host"}, 403, 'only one instance of "host" network is allowed'),
+        ({"Name": " "}, 400, "invalid network name: name is empty"),
+        (
+            {"Name": "x", "IPAM": {"Config": [{"Subnet": "junk"}]}},
+            400,
+            "Invalid subnet junk : invalid CIDR address: junk",
+        ),
+        (
+            {"Name": "x", "IPAM": {"Config": [{"Subnet": "172.30.99.128/25"}]}},
+            403,
+            "Pool overlaps with other one on this address space",
+        ),
+        (
+            {"Name": "x", "IPAM": {"Config": [{"Subnet": "10.1.0.0/24", "Gateway": "10.2.0.1"}]}},
+            400,
+            "no matching subnet for gateway 10.2.0.1",
+        ),
+        (
+            {"Name": "x", "ConfigFrom": {"Network": "c"}},
+            400,
+            "configuration network 'c' does not exist",
+        ),
+        ({"Name": "x", "Ingress": True}, 400, "ingress networks need a swarm"),
+    ],
+)
+async def test_networks_that_cannot_be(
+    api: Api, body: dict[str, Any], status: int, message: str
+) -> None:
+    """Docker's status and words, and nothing is left."""
+    answer = await api.call("POST", "/networks/create", body)
+    assert (answer.status, answer.message) == (status, message)
+    assert len((await api.call("GET", "/networks")).json) == 3

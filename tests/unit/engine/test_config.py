@@ -93,7 +93,7 @@ def test_flags_and_file() -> None:
         ({}, {"storage-driver": "zfs"}, "driver not supported: zfs"),
         ({}, {"log-driver": "syslog"}, "logger: no log driver named 'syslog' is registered"),
         ({}, {"log-opts": {"tag": "x"}}, "unknown log opt 'tag' for json-file log driver"),
-        ({}, {"icc": False}, "icc cannot be switched off: containers on the default bridge reach each other"),
+        ({}, {"publish-mode": "x"}, "invalid publish mode (x): use docker or host"),
         ({}, {"live-restore": False}, "live-restore cannot be switched off: containers never depend on the daemon"),
         ({}, {"hosts": ["nothing"]}, "unable to parse docker host `nothing`"),
         ({}, {"default-shm-size": "lots"}, "invalid size: 'lots'"),

@@ -12,7 +12,14 @@ from sampan.engine import create
 from sampan.engine.records import State, decode
 from sampan.engine.steps import Step
 from sampan.errors import Conflict, InvalidParameter, NotFound, NotImplementedHere, SampanError
-from sampan.spec.container import ContainerConfig, DeviceRequest, LogConfig, Mount, RestartPolicy
+from sampan.spec.container import (
+    ContainerConfig,
+    DeviceRequest,
+    LogConfig,
+    Mount,
+    PortBinding,
+    RestartPolicy,
+)
 from tests.fakes.rooms import Rooms
 
 
@@ -82,7 +89,8 @@ REFUSED: list[tuple[dict[str, Any], type[SampanError], str]] = [
     ({"storage_opt": {"size": "1G"}}, InvalidParameter, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
     ({"device_requests": [DeviceRequest(driver="nvidia", capabilities=[["gpu"]])]}, InvalidParameter, 'could not select device driver "nvidia" with capabilities: [[gpu]]'),
     ({"links": ["a:b"]}, NotImplementedHere, "links between containers are not supported"),
-    ({"publish_all_ports": True}, NotImplementedHere, "publishing ports is not supported by this version of sampan"),
+    ({"port_bindings": {"80/tcp": [PortBinding(host_port="99999")]}}, InvalidParameter, 'invalid port specification: "99999"'),
+    ({"port_bindings": {"80/tcp": [PortBinding(host_ip="x")]}}, InvalidParameter, "invalid IP address: x"),
     ({"exposed_ports": {"99999/tcp": {}}}, InvalidParameter, 'invalid port specification: "99999/tcp"'),
 ]  # fmt: skip
 

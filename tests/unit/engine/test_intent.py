@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from sampan.engine import devices, etc, exec_process, intent, lookup, seccomp
-from sampan.engine.records import ExecRecord
+from sampan.engine.records import Endpoint, ExecRecord
 from sampan.engine.seccomp import compile_filter
 from sampan.errors import InvalidParameter, NotImplementedHere, SampanError
 from sampan.linux import filesystems
@@ -170,7 +170,8 @@ async def test_files_of_etc(rooms: Rooms) -> None:
     record = await rooms.create("web", hostname="h", domainname="d.e", extra_hosts=["x:1.2.3.4"])
     etc.write_all(rooms.services, record)
     inode = os.stat(record.hosts_path).st_ino
-    etc.write_hosts(rooms.services, record, address="10.9.0.7")
+    places = {"bridge": Endpoint(address="10.9.0.7")}
+    etc.write_hosts(rooms.services, msgspec.structs.replace(record, endpoints=places))
     assert os.stat(record.hosts_path).st_ino == inode
     text = Path(record.hosts_path).read_text()
     assert text.endswith("1.2.3.4\tx\n10.9.0.7\th.d.e h\n")

@@ -50,7 +50,7 @@ async def test_an_exit(rooms: Rooms) -> None:
     assert events[0].attributes["exitCode"] == "3"
     assert events[0].attributes["execDuration"] == "3"
     assert rooms.leftovers()["run"] == []
-    assert rooms.networks.bridge.plugged == {}
+    assert rooms.networks.bridge_of_all.plugged == {}
     assert rooms.monitors.last.names()[-1] == "delete"
     assert rooms.monitors.last.closed
 
@@ -105,7 +105,7 @@ async def test_a_lost_monitor(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> 
     ended = rooms.record(record.id)
     assert (ended.state, ended.exit_code, ended.error) == (State.EXITED, 137, remains.LOST)
     assert killed == [f"/sampan/{record.id}"]
-    assert rooms.networks.bridge.plugged == {}
+    assert rooms.networks.bridge_of_all.plugged == {}
 
 
 async def test_a_lost_monitor_that_had_written_the_exit(rooms: Rooms) -> None:

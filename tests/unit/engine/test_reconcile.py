@@ -20,7 +20,8 @@ from sampan.linux import process
 from sampan.monitor.messages import ExecOptions
 from sampan.monitor.records import ExitRecord, MonitorRecord, write_record
 from sampan.spec.container import RestartPolicy
-from tests.fakes.rooms import BOOT, FakeBridge, FakeMonitor, Rooms, open_test_store
+from tests.fakes.networks import FakeBridge
+from tests.fakes.rooms import BOOT, FakeMonitor, Rooms, open_test_store
 
 Restart = Callable[[], Awaitable[Rooms]]
 
@@ -96,13 +97,13 @@ async def test_what_runs_goes_on(rooms: Rooms, again: Restart) -> None:
         record.pid,
         record.started_at,
     )
-    assert other.networks.bridge.plugged[record.id].address == "10.9.0.2"
+    assert other.networks.bridge_of_all.plugged[record.id].address == "10.9.0.2"
     assert other.networks.reconciled == 1
     assert other.actions() == []
     monitor.exit(4)
     await other.settle()
     assert (other.record(record.id).state, other.record(record.id).exit_code) == (State.EXITED, 4)
-    assert other.networks.bridge.plugged == {}
+    assert other.networks.bridge_of_all.plugged == {}
 
 
 async def test_a_row_that_was_written_ahead(rooms: Rooms, again: Restart) -> None:

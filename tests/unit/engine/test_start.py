@@ -161,7 +161,7 @@ async def test_every_step_that_fails_leaves_nothing(
     row = rooms.services.store.metadata.containers.get(record.id)
     assert row is not None
     assert decode(row.body) == found
-    if number > 4 or (number == 4 and after):
+    if number > 5 or (number == 5 and after):
         assert rooms.monitors.last.aborted
     monkeypatch.undo()
     await start.start_container(rooms.services, "web")
@@ -237,7 +237,7 @@ async def test_network_modes(rooms: Rooms, mode: str, namespaces: tuple[str, ...
     arguments = rooms.monitors.last.arguments
     assert arguments is not None
     assert arguments.namespaces == namespaces
-    assert (record.id in rooms.networks.bridge.plugged) == (mode == "bridge")
+    assert (record.id in rooms.networks.bridge_of_all.plugged) == (mode == "bridge")
 
 
 async def test_binds(rooms: Rooms, tmp_path: Path) -> None:

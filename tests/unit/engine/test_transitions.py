@@ -71,7 +71,7 @@ def test_a_start_begins_anew(automatic: bool, count: int) -> None:
         restart_count=4,
     )
     after = transitions.started(
-        before, pid=7, started_at=5, boot_id="b", endpoints={}, automatic=automatic
+        before, pid=7, started_at=5, boot_id="b", endpoints={}, ports=(), automatic=automatic
     )
     assert (after.exit_code, after.error, after.oom_killed) == (0, "", False)
     assert (after.manually_stopped, after.restart_count) == (False, count)

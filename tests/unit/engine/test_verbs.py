@@ -249,7 +249,7 @@ async def test_restart_keeps_an_auto_removed_one(rooms: Rooms) -> None:
 async def test_restart_that_fails(rooms: Rooms) -> None:
     """The class of the failure stays, the words say what was tried."""
     await run(rooms)
-    rooms.networks.bridge.fail["plug"] = Conflict("no address is left")
+    rooms.networks.bridge_of_all.fail["plug"] = Conflict("no address is left")
     with pytest.raises(Conflict, match="Cannot restart container web: no address is left"):
         await restart.restart_container(rooms.services, "web")
 

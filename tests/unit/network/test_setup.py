@@ -16,10 +16,20 @@ from sampan.network import forwarding
 from sampan.network.config import NetworkConfig
 from sampan.network.endpoint import Endpoint, bridge_alias, link_alias
 from sampan.network.host import Host
-from sampan.network.setup import mend_ports, plan_network, set_up, tear_down
+from sampan.network.setup import (
+    BridgeFacts,
+    mend_ports,
+    plan_network,
+    set_up,
+    switch_back,
+    switch_uplinks,
+    tear_down,
+)
+from sampan.network.table import Table
 from sampan.network.wiring import Port
 
 CONFIG = NetworkConfig()
+BRIDGE = CONFIG.default_bridge()
 BIP = IPv4Interface("10.5.0.1/24")
 
 
@@ -29,8 +39,15 @@ def links(host: Host) -> FakeLinks:
 
 
 def nft(host: Host) -> FakeNft:
-    assert isinstance(host.nft, FakeNft)
-    return host.nft
+    assert isinstance(host.table._nft, FakeNft)
+    return host.table._nft
+
+
+def everything(host: Host, config: NetworkConfig = CONFIG) -> BridgeFacts:
+    """As `Networks` does it."""
+    facts = set_up(host, config.default_bridge())
+    switch_uplinks(host, config)
+    return facts
 
 
 def switches(host: Host) -> dict[str, str]:
@@ -49,74 +66,75 @@ def add_bridge(host: Host, *, ours: bool, address: str | None = None) -> int:
 
 
 def describe(host: Host, config: NetworkConfig = CONFIG) -> list[str]:
-    return [step.describe() for step in plan_network(host, config)[0].steps]
+    return [step.describe() for step in plan_network(host, config.default_bridge()).steps]
 
 
 def test_a_fresh_host() -> None:
-    """Bridge, table, then switches: the guard stands before anything forwards."""
-    host = fake_host()
-    assert describe(host) == [
+    """Bridge, table, then its switch."""
+    assert describe(fake_host()) == [
         "create bridge sampan0",
         "give bridge sampan0 the address 172.17.0.1/16",
         "raise bridge sampan0 with MTU 1500",
-        "write nft table sampan",
+        "route the host's loopback to sampan0",
+        "let the firewall know of sampan0",
         "forward what comes in by sampan0",
     ]
+
+
+def test_the_guard_stands_before_anything_forwards() -> None:
+    """A table that cannot be written leaves the uplink's switch as it was."""
+    host = fake_host()
     host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
-    assert describe(host)[-2:] == [
-        "forward what comes in by eth0",
-        "forward what comes in by sampan0",
-    ]
+    nft(host).error = OSError(errno.EINVAL, "no sets here")
+    with pytest.raises(OSError, match="no sets here"):
+        switch_uplinks(host, CONFIG)
+    assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "0"
 
 
 def test_done_and_done_again() -> None:
-    """The second time nothing is left to do but to write the table and to look at the switch."""
+    """The second time nothing is left to do but to look at the switches."""
     host = fake_host()
     host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
-    facts = set_up(host, CONFIG)
+    facts = everything(host)
     bridge = host.links.link("sampan0")
-    assert (facts.port.index, facts.ours, facts.guarded) == (bridge.index, True, ("eth0",))
+    assert (facts.port.index, facts.ours, host.table.guarded) == (bridge.index, True, ("eth0",))
     assert (bridge.alias, bridge.mac, bridge.up) == ("sampan:sampan0", "02:42:ac:11:00:01", True)
-    assert 'iifname { "eth0" } ct state new' in nft(host).tables["sampan"]
+    assert 'sampan guarded { "eth0" }' in nft(host).tables["sampan"]
     quiet = {key: value for key, value in switches(host).items() if "ipv6" in key}
     assert list(quiet.values()) == ["1", "0"]
     assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "1"
-    before = len(links(host).calls)
-    set_up(host, CONFIG)
-    assert len(links(host).calls) == before
+    assert switches(host)["net/ipv4/conf/sampan0/route_localnet"] == "1"
+    before = len(links(host).calls), len(nft(host).ran)
+    everything(host)
+    assert (len(links(host).calls), len(nft(host).ran)) == before
 
 
 @pytest.mark.parametrize("failing", range(4))
 def test_every_step_fails_once(failing: int) -> None:
-    """Neither link nor table nor switch is left."""
+    """Neither link nor network nor switch is left."""
     host = fake_host()
-    host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
     before = (dict(links(host).table), dict(switches(host)))
     links(host).fail_at = len(links(host).calls) + failing
     with pytest.raises(OSError, match="injected"):
-        set_up(host, CONFIG)
-    forwards = {key: value for key, value in switches(host).items() if "ipv4" in key}
+        set_up(host, BRIDGE)
+    forwards = {key: value for key, value in switches(host).items() if "forwarding" in key}
     assert links(host).table == before[0]
-    assert forwards == {key: value for key, value in before[1].items() if "ipv4" in key}
-    assert nft(host).tables == {}
+    assert forwards == {key: value for key, value in before[1].items() if "forwarding" in key}
+    assert host.table.network("sampan0") is None
 
 
 def test_a_table_or_switch_that_fails() -> None:
-    """The bridge goes again; a table of an earlier daemon stays."""
+    """The bridge goes again, and what the table had of it."""
     host = fake_host()
     nft(host).error = OSError(errno.EINVAL, "no nat here")
     with pytest.raises(OSError, match="no nat here"):
-        set_up(host, CONFIG)
+        set_up(host, BRIDGE)
     assert [link.name for link in host.links.links()] == ["lo", "eth0"]
     nft(host).error = None
     del switches(host)["net/ipv4/conf/sampan0/forwarding"]
     with pytest.raises(OSError, match="No such file"):
-        set_up(host, CONFIG)
-    assert nft(host).tables == {}
-    nft(host).tables["sampan"] = "old"
-    with pytest.raises(OSError, match="No such file"):
-        set_up(host, CONFIG)
-    assert "sampan" in nft(host).tables
+        set_up(host, BRIDGE)
+    assert host.table.network("sampan0") is None
 
 
 def test_the_global_switch_or_the_flag_leave_the_uplink_alone() -> None:
@@ -126,8 +144,9 @@ def test_the_global_switch_or_the_flag_leave_the_uplink_alone() -> None:
         (fake_host(), replace(CONFIG, ip_forward=False)),
     ):
         host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
-        assert set_up(host, config).guarded == ()
-        assert "guard" not in nft(host).tables["sampan"]
+        everything(host, config)
+        assert host.table.guarded == ()
+        assert "sampan guarded" not in nft(host).tables["sampan"]
         assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "0"
 
 
@@ -136,10 +155,12 @@ def test_what_was_switched_is_remembered(tmp_path: Path) -> None:
     config = replace(CONFIG, state_file=str(tmp_path / "run" / "network.json"))
     host = fake_host()
     host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
-    assert set_up(host, config).guarded == ("eth0",)
-    assert set_up(host, config).guarded == ("eth0",)
-    assert set_up(host, replace(config, state_file="")).guarded == ()
-    tear_down(host, config, set_up(host, config))
+    assert switch_uplinks(host, config) == ("eth0",)
+    again = Host(host.links, host.switches, Table(FakeNft(), "sampan"))
+    assert switch_uplinks(again, config) == ("eth0",)
+    forgetful = Host(host.links, host.switches, Table(FakeNft(), "sampan"))
+    assert switch_uplinks(forgetful, replace(config, state_file="")) == ()
+    switch_back(again, config)
     assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "0"
     assert forwarding.load_switched(config.state_file) == []
 
@@ -149,10 +170,9 @@ def test_another_bridge_is_an_uplink_only_with_a_gateway_behind_it() -> None:
     host = fake_host(**{"net/ipv4/conf/br1/forwarding": "0"})
     other = links(host)._add("br1", "bridge").index
     host.links.add_address(other, IPv4Address("10.77.0.1"), 24)
-    assert set_up(host, CONFIG).guarded == ()
-    assert 'iifname { "br1"' not in nft(host).tables["sampan"]
+    assert switch_uplinks(host, CONFIG) == ()
     host.links.add_route(None, gateway=IPv4Address("10.77.0.254"), index=other)
-    assert set_up(host, CONFIG).guarded == ("br1",)
+    assert switch_uplinks(host, CONFIG) == ("br1",)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1", "7"])
@@ -167,8 +187,8 @@ def test_an_earlier_bridge_keeps_its_address() -> None:
     """Containers that run use it; another `bip` replaces it."""
     host = fake_host()
     add_bridge(host, ours=True, address="172.19.0.1/16")
-    assert plan_network(host, CONFIG)[0].gateway == IPv4Interface("172.19.0.1/16")
-    set_up(host, replace(CONFIG, bip=BIP))
+    assert plan_network(host, BRIDGE).gateway == IPv4Interface("172.19.0.1/16")
+    set_up(host, replace(CONFIG, bip=BIP).default_bridge())
     assert [str(x.address) for x in host.links.addresses()] == ["10.5.0.1"]
 
 
@@ -176,12 +196,12 @@ def test_a_bridge_of_the_administrator() -> None:
     """Used as it is, never removed; another address than `bip` says is an error."""
     host = fake_host()
     index = add_bridge(host, ours=False, address="10.5.0.1/24")
-    facts = set_up(host, CONFIG)
+    facts = set_up(host, BRIDGE)
     assert (facts.ours, facts.gateway, facts.port.index) == (False, BIP, index)
     assert "10.5.0.0/24" in nft(host).tables["sampan"]
     with pytest.raises(Conflict, match=r"bridge IPv4 \(10.5.0.1/24\) does not match"):
-        set_up(host, replace(CONFIG, bip=IPv4Interface("10.6.0.1/24")))
-    tear_down(host, CONFIG, facts)
+        set_up(host, replace(CONFIG, bip=IPv4Interface("10.6.0.1/24")).default_bridge())
+    tear_down(host, BRIDGE, facts)
     assert host.links.link("sampan0").alias == ""
 
 
@@ -190,7 +210,7 @@ def test_an_interface_that_is_no_bridge() -> None:
     host = fake_host()
     links(host)._add("sampan0", "dummy")
     with pytest.raises(Conflict, match="sampan0 exists and is not a bridge"):
-        set_up(host, CONFIG)
+        set_up(host, BRIDGE)
     assert links(host).calls == []
 
 
@@ -199,9 +219,9 @@ def test_overlaps() -> None:
     host = fake_host()
     host.links.add_address(2, IPv4Address("172.17.3.4"), 24)
     host.links.add_route(IPv4Network("172.18.0.0/15"), gateway=IPv4Address("172.17.3.1"), index=2)
-    assert str(plan_network(host, CONFIG)[0].gateway) == "172.20.0.1/16"
+    assert str(plan_network(host, BRIDGE).gateway) == "172.20.0.1/16"
     with pytest.raises(InvalidParameter, match=r"overlaps 172.17.3.4/24 of another interface"):
-        plan_network(host, replace(CONFIG, bip=IPv4Interface("172.17.0.1/16")))
+        plan_network(host, replace(CONFIG, bip=IPv4Interface("172.17.0.1/16")).default_bridge())
 
 
 def endpoint(container_id: str, interface: str) -> Endpoint:

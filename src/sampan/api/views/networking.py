@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 
+from sampan.engine.network.names import dns_names
+from sampan.engine.network.ports import bindings
+from sampan.engine.network.records import built_in_id
 from sampan.engine.records import ContainerRecord, Endpoint
 from sampan.spec.container import EndpointSettings
 
@@ -32,33 +34,31 @@ def network_settings(record: ContainerRecord) -> dict[str, Any]:
         "SecondaryIPv6Addresses": None,
         "EndpointID": bridge.endpoint_id,
         "Gateway": bridge.gateway,
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        "GlobalIPv6Address": bridge.address6,
+        "GlobalIPv6PrefixLen": bridge.prefix6,
         "IPAddress": bridge.address,
         "IPPrefixLen": bridge.prefix,
-        "IPv6Gateway": "",
+        "IPv6Gateway": bridge.gateway6,
         "MacAddress": bridge.mac,
         "Networks": networks(record),
     }
 
 
-def network_id(name: str) -> str:
-    """Of a built-in network."""
-    return hashlib.sha256(f"sampan network {name}".encode()).hexdigest()
-
-
 def networks(record: ContainerRecord) -> dict[str, dict[str, Any]]:
     mode = record.host_config.network_mode
     if mode in BUILT_IN and not record.endpoints:
-        known = network_id(mode) if record.state.alive else ""
+        known = built_in_id(mode) if record.state.alive else ""
         return {mode: endpoint_settings(record, mode, Endpoint(network_id=known))}
-    return {name: endpoint_settings(record, name, item) for name, item in record.endpoints.items()}
+    return {
+        name: endpoint_settings(record, name, item)
+        for name, item in sorted(record.endpoints.items())
+    }
 
 
 def endpoint_settings(record: ContainerRecord, name: str, endpoint: Endpoint) -> dict[str, Any]:
     asked = (record.networking.endpoints_config or {}).get(name, _ASKED_NOTHING)
     return {
-        "IPAMConfig": msgspec.to_builtins(asked.ipam_config) if asked.ipam_config else None,
+        "IPAMConfig": _ipam(asked),
         "Links": asked.links,
         "Aliases": asked.aliases,
         "MacAddress": endpoint.mac,
@@ -69,24 +69,44 @@ def endpoint_settings(record: ContainerRecord, name: str, endpoint: Endpoint) ->
         "Gateway": endpoint.gateway,
         "IPAddress": endpoint.address,
         "IPPrefixLen": endpoint.prefix,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": asked.dns_names,
+        "IPv6Gateway": endpoint.gateway6,
+        "GlobalIPv6Address": endpoint.address6,
+        "GlobalIPv6PrefixLen": endpoint.prefix6,
+        "DNSNames": list(dns_names(record, name)) or None,
     }
 
 
-def ports(record: ContainerRecord) -> dict[str, None]:
-    """Ports that the container exposes, while it runs in a network of its own; none is published."""
+def _ipam(asked: EndpointSettings) -> dict[str, Any] | None:
+    if asked.ipam_config is None:
+        return None
+    return {key: value for key, value in msgspec.to_builtins(asked.ipam_config).items() if value}
+
+
+def ports(record: ContainerRecord) -> dict[str, list[dict[str, str]] | None]:
+    """Ports while it runs in a network of its own; None for those that are exposed only."""
     if not record.state.alive or not any(item.address for item in record.endpoints.values()):
         return {}
-    return dict.fromkeys(sorted(record.config.exposed_ports or {}))
+    found: dict[str, list[dict[str, str]] | None] = dict.fromkeys(record.config.exposed_ports or {})
+    for port, places in bindings(record.ports).items():
+        found[port] = [{"HostIp": address, "HostPort": str(number)} for address, number in places]
+    return {port: found[port] for port in sorted(found)}
 
 
 def ports_summary(record: ContainerRecord) -> list[dict[str, Any]]:
     found = []
-    for port in ports(record):
+    for port, places in ports(record).items():
         number, _, protocol = port.partition("/")
-        if number.isdigit():
+        if not number.isdigit():
+            continue
+        if places is None:
             found.append({"PrivatePort": int(number), "Type": protocol or "tcp"})
+        for place in places or ():
+            found.append(
+                {
+                    "IP": place["HostIp"],
+                    "PrivatePort": int(number),
+                    "PublicPort": int(place["HostPort"]),
+                    "Type": protocol,
+                }
+            )
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from sampan.linux.netlink.codec import (
+    NLA_F_NESTED,
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -38,6 +39,8 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 16, 18, 20, 28, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+IFLA_PROTINFO, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 12, 4, 33
+IFA_F_NODAD = 0x02
 VETH_INFO_PEER = 1
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP = 1
@@ -210,6 +213,24 @@ def set_link(
     return Request(RTM_SETLINK, _CHANGE, header + attributes)
 
 
+def isolate_port(index: int) -> Request:
+    """A bridge's port that reaches only ports that are not isolated (Linux 4.18)."""
+    header = IFINFOMSG.pack(socket.AF_BRIDGE, 0, index, 0, 0)
+    flag = encode_attribute(IFLA_BRPORT_ISOLATED, b"\1")
+    return Request(
+        RTM_SETLINK, _CHANGE, header + encode_attribute(IFLA_PROTINFO | NLA_F_NESTED, flag)
+    )
+
+
+def reflect_port(index: int) -> Request:
+    """A bridge's port that may send back what came in by it (hairpin mode)."""
+    header = IFINFOMSG.pack(socket.AF_BRIDGE, 0, index, 0, 0)
+    flag = encode_attribute(IFLA_BRPORT_MODE, b"\1")
+    return Request(
+        RTM_SETLINK, _CHANGE, header + encode_attribute(IFLA_PROTINFO | NLA_F_NESTED, flag)
+    )
+
+
 def delete_link(index: int) -> Request:
     return Request(RTM_DELLINK, _CHANGE, IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0))
 
@@ -230,7 +251,9 @@ def get_links() -> Request:
 
 
 def _address_body(index: int, address: IPAddress, prefix: int, *, broadcast: bool) -> bytes:
-    body = IFADDRMSG.pack(_family(address), prefix, 0, RT_SCOPE_UNIVERSE, index)
+    # We give each address once: waiting for another to claim it (DAD) would only cost a second.
+    flags = IFA_F_NODAD if address.version == 6 else 0
+    body = IFADDRMSG.pack(_family(address), prefix, flags, RT_SCOPE_UNIVERSE, index)
     body += encode_attribute(IFA_LOCAL, address.packed)
     body += encode_attribute(IFA_ADDRESS, address.packed)
     if broadcast and address.version == 4 and prefix < 31:

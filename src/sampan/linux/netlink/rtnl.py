@@ -116,6 +116,12 @@ class Rtnl:
         )
         self._do(request, name or f"link {index}")
 
+    def isolate_port(self, index: int) -> None:
+        self._do(messages.isolate_port(index), f"link {index}")
+
+    def reflect_port(self, index: int) -> None:
+        self._do(messages.reflect_port(index), f"link {index}")
+
     def delete_link(self, index: int) -> None:
         """A veth takes its other end along."""
         self._do(messages.delete_link(index), f"link {index}")

@@ -1,0 +1,168 @@
+"""`docker network connect` and `disconnect`, of containers that run and of those that do not."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from sampan.engine import etc, settings
+from sampan.engine.actor import Actor
+from sampan.engine.network import ports, routing
+from sampan.engine.network.plugs import (
+    check_addresses,
+    open_namespace,
+    plug,
+    port_addresses,
+    unplug,
+)
+from sampan.engine.network.records import BRIDGE, HOST, NONE, NetworkRecord
+from sampan.engine.records import ContainerRecord, Endpoint
+from sampan.engine.services import Services
+from sampan.errors import Conflict, Forbidden, InvalidParameter, NotFound, SampanError
+from sampan.spec.container import EndpointIPAMConfig, EndpointSettings, NetworkingConfig
+
+
+async def connect_network(
+    services: Services, ref: str, container: str, wanted: EndpointSettings | None
+) -> None:
+    """Raises NotFound, InvalidParameter, Forbidden, Conflict, SampanError."""
+    network = services.network_records.get(ref)
+    actor = services.containers.actor(container)
+    await actor.do(lambda: _connect(services, actor, network, wanted or EndpointSettings()))
+
+
+async def disconnect_network(
+    services: Services, ref: str, container: str, *, force: bool = False
+) -> None:
+    """Raises NotFound, Forbidden, SampanError."""
+    network = services.network_records.get(ref)
+    try:
+        actor = services.containers.actor(container)
+    except NotFound:
+        if force:
+            raise NotFound(f"endpoint {container} not found") from None
+        raise
+    await actor.do(lambda: _disconnect(services, actor, network))
+
+
+def _check(record: ContainerRecord, network: NetworkRecord, verb: str) -> None:
+    mode = record.host_config.network_mode
+    if network.name == HOST:
+        raise Forbidden(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    if mode == HOST or mode.startswith("container:"):
+        if mode == HOST and verb == "disconnect":
+            raise Forbidden(
+                "container cannot be disconnected from host network or connected to host network"
+            )
+        raise Forbidden(
+            "container sharing network namespace with another container or host cannot be connected "
+            "to any other network"
+        )
+    if network.name == NONE or mode == NONE:
+        raise Forbidden(
+            "container cannot be connected to multiple networks with one of the networks in private "
+            "(none) mode"
+        )
+    if network.config_only:
+        raise Forbidden(f"cannot connect container to configuration-only network {network.name}")
+
+
+async def _connect(
+    services: Services, actor: Actor, network: NetworkRecord, wanted: EndpointSettings
+) -> None:
+    record = actor.record
+    _check(record, network, "connect")
+    _check_wanted(network, wanted)
+    known = record.endpoints.get(network.name)
+    if known is not None and (known.endpoint_id or not record.state.alive):
+        raise Forbidden(
+            f"endpoint with name {record.name} already exists in network {network.name}"
+        )
+    record = _with(record, network, Endpoint(network_id=network.id), wanted)
+    if record.state.alive:
+        record = await _plug(services, record, network)
+    try:
+        actor.save(record)
+    except BaseException:
+        if record.state.alive:
+            place = record.endpoints[network.name]
+            await unplug(services, record.id, network.name, place, goes_on=True)
+        raise
+    if record.state.alive:
+        await _settle(services, record)
+
+
+def _check_wanted(network: NetworkRecord, wanted: EndpointSettings) -> None:
+    check_addresses(network, wanted.ipam_config or EndpointIPAMConfig())
+    if wanted.mac_address:
+        settings.check_mac(wanted.mac_address)
+    if network.name == BRIDGE and wanted.aliases:
+        raise InvalidParameter(
+            "network-scoped alias is supported only for containers in user defined networks"
+        )
+
+
+def _with(
+    record: ContainerRecord, network: NetworkRecord, endpoint: Endpoint, wanted: EndpointSettings
+) -> ContainerRecord:
+    asked = dict(record.networking.endpoints_config or {})
+    asked[network.name] = wanted
+    return msgspec.structs.replace(
+        record,
+        endpoints=record.endpoints | {network.name: endpoint},
+        networking=NetworkingConfig(endpoints_config=asked),
+    )
+
+
+async def _plug(
+    services: Services, record: ContainerRecord, network: NetworkRecord
+) -> ContainerRecord:
+    taken = {item.inside_name for item in record.endpoints.values() if item.endpoint_id}
+    number = next(i for i in range(len(taken) + 1) if f"eth{i}" not in taken)
+    try:
+        fd = open_namespace(record)
+    except FileNotFoundError:
+        raise Conflict(f"container {record.id} is not running") from None
+    try:
+        endpoint = await plug(
+            services, record, network, fd, inside_name=f"eth{number}", default_route=False
+        )
+    except OSError as error:
+        raise SampanError(
+            f"cannot connect container {record.id} to {network.name}: {error}"
+        ) from error
+    finally:
+        os.close(fd)
+    return msgspec.structs.replace(record, endpoints=record.endpoints | {network.name: endpoint})
+
+
+async def _disconnect(services: Services, actor: Actor, network: NetworkRecord) -> None:
+    record = actor.record
+    known = record.endpoints.get(network.name)
+    if network.name == HOST or record.host_config.network_mode == HOST:
+        _check(record, network, "disconnect")
+    if known is None:
+        raise Forbidden(f"container {record.id} is not connected to network {network.name}")
+    endpoints = {name: item for name, item in record.endpoints.items() if name != network.name}
+    asked = dict(record.networking.endpoints_config or {})
+    asked.pop(network.name, None)
+    if known.endpoint_id:
+        await unplug(services, record.id, network.name, known, goes_on=True)
+    record = msgspec.structs.replace(
+        record, endpoints=endpoints, networking=NetworkingConfig(endpoints_config=asked)
+    )
+    actor.save(record)
+    if record.state.alive:
+        await _settle(services, record)
+
+
+async def _settle(services: Services, record: ContainerRecord) -> None:
+    """Default route, /etc files and published ports as the networks are now."""
+    await routing.route(services, record)
+    etc.write_hosts(services, record)
+    if record.ports:
+        held = ports.to_held(record.ports)
+        await services.networks.open_ports(record.id, held, port_addresses(services, record))

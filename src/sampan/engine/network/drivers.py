@@ -1,0 +1,141 @@
+"""What each driver takes: its options, checked, and the room's configuration from a record. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+from sampan.engine.network.records import NetworkRecord, Subnet
+from sampan.errors import Forbidden, InvalidParameter, NotFound
+from sampan.network.config import BridgeConfig, Pool
+
+DRIVERS = ("bridge", "host", "null")
+_BRIDGE = "com.docker.network.bridge."
+MTU = "com.docker.network.driver.mtu"
+NAME = _BRIDGE + "name"
+MASQUERADE = _BRIDGE + "enable_ip_masquerade"
+ICC = _BRIDGE + "enable_icc"
+HOST_BINDING = _BRIDGE + "host_binding_ipv4"
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+def check_driver(name: str) -> None:
+    """Raises NotFound, Forbidden."""
+    if name not in DRIVERS:
+        raise NotFound(f'plugin "{name}" not found')
+    if name in ("host", "null"):
+        raise Forbidden(f'only one instance of "{name}" network is allowed')
+
+
+def flag(options: dict[str, str], key: str, *, default: bool) -> bool:
+    text = options.get(key)
+    if text is None or text == "":
+        return default
+    if text not in _TRUE + _FALSE:
+        raise InvalidParameter(f"failed to parse {key} value: {text!r} (must be true or false)")
+    return text in _TRUE
+
+
+def mtu_of(options: dict[str, str], default: int) -> int:
+    text = options.get(MTU, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or not 68 <= int(text[:7]) <= 65535:
+        raise InvalidParameter(f"failed to parse {MTU} value: {text!r}")
+    return int(text)
+
+
+def bridge_name(record: NetworkRecord) -> str:
+    return record.options.get(NAME) or f"br-{record.id[:12]}"
+
+
+def check_subnets(subnets: tuple[Subnet, ...]) -> None:
+    """Each of them, and against each other. Raises InvalidParameter."""
+    seen: list[IPv4Network | IPv6Network] = []
+    for item in subnets:
+        network = parse_subnet(item.subnet)
+        if any(network.version == other.version for other in seen):
+            raise InvalidParameter("bridge driver doesn't support multiple subnets")
+        seen.append(network)
+        for text, what in (
+            (item.gateway, "gateway"),
+            *((a, "auxiliary address") for a in item.auxiliary.values()),
+        ):
+            if text and _address(text, what) not in network:
+                raise InvalidParameter(f"no matching subnet for {what} {text}")
+        if item.ip_range:
+            part = parse_subnet(item.ip_range)
+            if part.version != network.version or not _within(part, network):
+                raise InvalidParameter(f"no matching subnet for range {item.ip_range}")
+
+
+def parse_subnet(text: str) -> IPv4Network | IPv6Network:
+    try:
+        if "/" not in text:
+            raise ValueError
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise InvalidParameter(f"Invalid subnet {text} : invalid CIDR address: {text}") from None
+
+
+def _address(text: str, what: str) -> IPv4Address | IPv6Address:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise InvalidParameter(f"invalid {what} address {text}") from None
+
+
+def _within(part: IPv4Network | IPv6Network, whole: IPv4Network | IPv6Network) -> bool:
+    return part.network_address in whole and part.broadcast_address in whole
+
+
+def bridge_config(
+    record: NetworkRecord,
+    *,
+    mtu: int,
+    forward: bool,
+    pools: tuple[Pool, ...] = (),
+    avoid: tuple[IPv4Network, ...] = (),
+) -> BridgeConfig:
+    """`pools`: where the subnet comes from when the record has none."""
+    gateway: IPv4Interface | None = None
+    gateway6: IPv6Interface | None = None
+    ranges: dict[int, IPv4Network | IPv6Network] = {}
+    reserved: list[IPv4Address | IPv6Address] = []
+    for item in record.subnets:
+        network = parse_subnet(item.subnet)
+        address = item.gateway or str(network.network_address + 1)
+        if isinstance(network, IPv4Network):
+            gateway = IPv4Interface(f"{address}/{network.prefixlen}")
+        else:
+            gateway6 = IPv6Interface(f"{address}/{network.prefixlen}")
+        if item.ip_range:
+            ranges[network.version] = parse_subnet(item.ip_range)
+        reserved += [ip_address(text) for text in item.auxiliary.values()]
+    part, part6 = ranges.get(4), ranges.get(6)
+    return BridgeConfig(
+        network_id=record.id,
+        name=record.name,
+        bridge=bridge_name(record),
+        gateway=gateway,
+        gateway6=gateway6,
+        allocation=part if isinstance(part, IPv4Network) else None,
+        allocation6=part6 if isinstance(part6, IPv6Network) else None,
+        reserved=tuple(reserved),
+        mtu=mtu_of(record.options, mtu),
+        masquerade=flag(record.options, MASQUERADE, default=True),
+        internal=record.internal,
+        open=flag(record.options, ICC, default=True),
+        forward=forward,
+        pools=pools,
+        avoid=avoid,
+    )

@@ -1,0 +1,55 @@
+"""What daemon and warden say to each other (`linux.channel`, one request at a time on a connection).
+
+    daemon → warden   hello {version}                      → {version, owners}
+    daemon → warden   hold {owner, wanted: […]}            → {held: […]} | {refused: {…}}
+    daemon → warden   aim {owner, addresses}               → {}     where what is relayed goes
+    daemon → warden   resolver {owner, …} + [namespace]    → {}     serve names in that namespace
+    daemon → warden   name {network, owner, names, addresses}  unname {network, owner}   → {}
+    daemon → warden   queue {number}                       → {}     answer first packets; 0: no more
+    daemon → warden   release {owner}                      → {}     ports, names and resolver
+    daemon → warden   keep {owners}                        → {}     release all others
+    daemon → warden   quit                                 → {}     and it ends
+    daemon → warden   listen                               → {}     this connection gets events from now on
+    warden → daemon   event {…}
+
+`owner` is a container's id. An answer with `error` is a failure of the machine: {error, errno}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sampan.network.warden.holds import Held, Refused, Wanted
+
+VERSION = 1
+
+Message = dict[str, Any]
+
+
+def wanted_to_list(wanted: Wanted) -> list[Any]:
+    return [
+        wanted.protocol,
+        wanted.container_port,
+        list(wanted.addresses),
+        wanted.first,
+        wanted.last,
+        wanted.count,
+    ]
+
+
+def wanted_from_list(items: list[Any]) -> Wanted:
+    protocol, port, addresses, first, last, count = items
+    return Wanted(protocol, port, tuple(addresses), first, last, count)
+
+
+def held_to_list(held: Held) -> list[Any]:
+    return [held.protocol, held.address, held.host_port, held.container_port, held.count]
+
+
+def held_from_list(items: list[Any]) -> Held:
+    return Held(*items)
+
+
+def refused_to_message(refused: Refused) -> Message:
+    names = ("protocol", "address", "port", "container_port", "errno", "allocated")
+    return {name: getattr(refused, name) for name in names}
