@@ -27,6 +27,10 @@ def volume_path(name: str) -> str:
     return f"/volumes/{_segment('volume', name)}"
 
 
+def network_path(name: str, rest: str = "") -> str:
+    return f"/networks/{_segment('network', name)}{rest}"
+
+
 def parse_reference(text: str, *, default_tag: str | None = "latest") -> Reference:
     """A name with its tag (`latest` when there is neither tag nor digest). Raises Failure with docker's text."""
     from sampan.errors import InvalidParameter

@@ -364,6 +364,63 @@ GROUPS = {
         },
         {"list": "ls", "remove": "rm"},
     ),
+    "network": Group(
+        "network",
+        "Commands about networks",
+        {
+            "connect": _command(
+                "connect",
+                "[OPTIONS] NETWORK CONTAINER",
+                "Connect a container to a network",
+                "network_connect",
+                least=2,
+                most=2,
+            ),
+            "create": _command(
+                "create", "[OPTIONS] NETWORK", "Make a network", "network_create", least=1, most=1
+            ),
+            "disconnect": _command(
+                "disconnect",
+                "[OPTIONS] NETWORK CONTAINER",
+                "Take a container out of a network",
+                "network_disconnect",
+                least=2,
+                most=2,
+            ),
+            "inspect": _command(
+                "inspect",
+                "[OPTIONS] NETWORK [NETWORK...]",
+                "Show everything about networks",
+                "network_inspect",
+                least=1,
+            ),
+            "ls": _command(
+                "ls",
+                "[OPTIONS]",
+                "Show networks",
+                "network_ls",
+                most=0,
+                aliases=("network ls", "network list"),
+            ),
+            "prune": _command(
+                "prune",
+                "[OPTIONS]",
+                "Remove networks that no container is in",
+                "network_prune",
+                most=0,
+            ),
+            "rm": _command(
+                "rm",
+                "NETWORK [NETWORK...]",
+                "Remove networks",
+                "network_rm",
+                least=1,
+                aliases=("network rm", "network remove"),
+            ),
+        },
+        {"list": "ls", "remove": "rm"},
+        use="COMMAND",
+    ),
     "system": Group(
         "system",
         "Commands about the daemon",
