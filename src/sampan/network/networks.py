@@ -163,7 +163,7 @@ class Networks:
         known = self._published.pop(owner, None)
         if known is not None and self._opened is not None:
             host = self._opened
-            await self._run(lambda: host.table.set_forwards(owner, ()))
+            await self._run(lambda: self._close_ports(host, owner, known[0]))
         if self._warden.running:
             with suppress(SampanError):  # a warden that died holds nothing
                 await self._run(lambda: self._warden.request("release", owner=owner))
@@ -185,6 +185,10 @@ class Networks:
         if self._config.publish_mode == "docker":
             host.table.set_forwards(owner, publishing.forwards(held, addresses))
         publishing.forget_udp(held, addresses)
+
+    def _close_ports(self, host: Host, owner: str, held: Sequence[Held]) -> None:
+        host.table.set_forwards(owner, ())
+        publishing.forget_udp(held, ())
 
     def _hold_again(self, owner: str, held: Sequence[Held]) -> None:
         if owner in self._warden.request("hello")["owners"]:
