@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from sampan.spec.container import Ulimit
+from sampan.engine import log_options
+from sampan.errors import InvalidParameter
+from sampan.spec.container import LogConfig, Ulimit
 
 DEFAULT_HOST = "unix:///run/sampan.sock"
 DEFAULT_CONFIG_FILE = "/etc/sampan/daemon.json"
-LOG_OPTIONS = frozenset(("max-file", "max-size", "labels", "env"))
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -185,8 +186,7 @@ def check(config: DaemonConfig) -> DaemonConfig:
         )
     if config.storage_driver not in ("overlay2", "overlayfs"):
         raise ConfigError(f"driver not supported: {config.storage_driver}")
-    if config.log_driver not in ("json-file", "none"):
-        raise ConfigError(f"logger: no log driver named '{config.log_driver}' is registered")
+    _check_log(config)
     if config.default_cgroupns_mode not in ("", "host", "private"):
         raise ConfigError(
             f"invalid default cgroup namespace mode ({config.default_cgroupns_mode}): use host or private"
@@ -202,9 +202,6 @@ def check(config: DaemonConfig) -> DaemonConfig:
     ):
         if number < (1 if name == "max download attempts" else 0):
             raise ConfigError(f"invalid {name}: {number}")
-    for option in config.log_opts:
-        if option not in LOG_OPTIONS:
-            raise ConfigError(f"unknown log opt '{option}' for {config.log_driver} log driver")
     if config.publish_mode not in ("docker", "host"):
         raise ConfigError(f"invalid publish mode ({config.publish_mode}): use docker or host")
     if not config.live_restore:
@@ -232,6 +229,15 @@ def _check_runtimes(config: DaemonConfig) -> None:
     default = config.default_runtime
     if default and default not in config.runtimes and default not in OWN_RUNTIME_NAMES:
         raise ConfigError(f"specified default runtime '{default}' does not exist")
+
+
+def _check_log(config: DaemonConfig) -> None:
+    if config.log_driver not in log_options.DRIVERS:
+        raise ConfigError(f"logger: no log driver named '{config.log_driver}' is registered")
+    try:
+        log_options.check(LogConfig(type=config.log_driver, config=config.log_opts))
+    except InvalidParameter as error:
+        raise ConfigError(str(error)) from None
 
 
 def check_host(host: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.engine import merge, mounts, runtimes, settings, validate, volumes
+from sampan.engine import log_drivers, merge, mounts, runtimes, settings, validate, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.names import check_name
 from sampan.engine.network import modes
@@ -122,7 +122,7 @@ def _plan(
         chain_id=(image.top or "") if image else "",
         mounts=points,
         endpoints=places,
-        log_path=paths.log(container_id) if _keeps_log(host) else "",
+        log_path=log_drivers.shown_path(paths, container_id, host.log_config),
         hostname_path=os.path.join(home, "hostname"),
         hosts_path=os.path.join(home, "hosts"),
         resolv_conf_path=os.path.join(home, "resolv.conf"),
@@ -187,10 +187,6 @@ def _with_images(services: Services, points: tuple[MountPoint, ...]) -> tuple[Mo
             point = msgspec.structs.replace(point, name=image.id)
         found.append(point)
     return tuple(found)
-
-
-def _keeps_log(host: HostConfig) -> bool:
-    return host.log_config is None or host.log_config.type != "none"
 
 
 class TakeName(Step[Draft]):

@@ -10,14 +10,12 @@ import resource
 import stat
 
 from sampan.engine import devices, lookup
-from sampan.engine.config import parse_size
 from sampan.engine.paths import Paths
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, InvalidParameter, NotImplementedHere, SampanError
 from sampan.linux.atomic import write_file
 from sampan.linux.kernel import Kernel
-from sampan.monitor.messages import LogOptions
 from sampan.spec.container import HostConfig, ThrottleDevice, WeightDevice
 from sampan.spec.mount import Mount
 from sampan.spec.oci import Device, Intent
@@ -161,20 +159,6 @@ def _open_namespace(services: Services, ref: str, name: str, kind: str) -> int:
         what = "join network of" if kind == "network" else f"join {kind.upper()} of"
         raise Conflict(f"cannot {what} a non running container: {other.id}")
     return os.open(f"/proc/{other.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def log_options(record: ContainerRecord) -> LogOptions:
-    log = record.host_config.log_config
-    if log is None or log.type == "none" or not record.log_path:
-        return LogOptions()
-    options = log.config or {}
-    size = options.get("max-size", "-1")
-    return LogOptions(
-        driver="json-file",
-        path=record.log_path,
-        max_size=0 if size == "-1" else parse_size(size),
-        max_file=int(options.get("max-file", "1")),
-    )
 
 
 def install_init(paths: Paths) -> None:

@@ -14,11 +14,21 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from sampan.engine import etc, intent, runtimes, times, transitions, volumes
+from sampan.engine import (
+    etc,
+    intent,
+    log_addresses,
+    log_drivers,
+    log_options,
+    runtimes,
+    times,
+    transitions,
+    volumes,
+)
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.network import modes as network_modes
@@ -28,7 +38,7 @@ from sampan.engine.seccomp import compile_filter
 from sampan.engine.services import Services
 from sampan.engine.sources import Sources, image_roots, open_sources
 from sampan.engine.steps import Step
-from sampan.monitor.messages import Arguments
+from sampan.monitor.messages import Arguments, LogOptions
 from sampan.spec.mount import Mount
 from sampan.spec.oci import Device, build_config
 from sampan.spec.users import User
@@ -53,6 +63,7 @@ class Launch:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     ports: tuple[PublishedPort, ...] = ()
     filter: bytes | None = None  # seccomp's
+    log: LogOptions = LogOptions()  # noqa: RUF009 - immutable
     monitor: Monitor | None = None
     pid: int = 0
     started_at: int = 0
@@ -165,6 +176,28 @@ class WriteFiles(Step[Launch]):
             etc.write_all(services, record)
 
 
+class PrepareLog(Step[Launch]):
+    """A remote log is looked up and tried, so that a start fails when nobody takes it."""
+
+    def describe(self) -> str:
+        return "prepare the log"
+
+    async def execute(self, launch: Launch) -> None:
+        services, record = launch.services, launch.record
+        plan = log_drivers.plan(services.paths, record, services.host.name())
+        if plan.path:
+            os.makedirs(os.path.dirname(plan.path), 0o710, exist_ok=True)
+        if plan.remote is not None:
+            driver, options = log_drivers.config_of(record)
+            asynchronous = log_options.switch(options, "fluentd-async") or log_options.switch(
+                options, "fluentd-async-connect"
+            )
+            where = log_addresses.address(driver, options)
+            reached = await log_addresses.reach(where, must_answer=not asynchronous)
+            plan = replace(plan, remote=replace(plan.remote, address=reached.to_message()))
+        launch.log = plan
+
+
 class Fork(Step[Launch]):
     def describe(self) -> str:
         return "fork the monitor"
@@ -182,7 +215,7 @@ class Fork(Step[Launch]):
             open_stdin=record.config.open_stdin,
             stdin_once=record.config.stdin_once,
             console_size=(size[0], size[1]) if len(size) == 2 and any(size) else None,
-            log=intent.log_options(record),
+            log=launch.log,
             title=f"sampan-monitor {record.id[:12]} {record.name}",
             seccomp=launch.filter,
             runtime=runtimes.command(launch.services.config, record.host_config.runtime),
@@ -311,6 +344,7 @@ STEPS: tuple[Step[Launch], ...] = (
     LookUp(),
     TakeNamespaces(),
     WriteFiles(),
+    PrepareLog(),
     Fork(),
     Plug(),
     WriteAhead(),

@@ -1,15 +1,18 @@
 """One container's json-file log on disk, with what rotation left of it, as one sequence of records.
 
-    ID-json.log.2  older ──▶ ID-json.log.1 ──▶ ID-json.log  newest, growing
+    ID-json.log.2.gz  older ──▶ ID-json.log.1 ──▶ ID-json.log  newest, growing
 
-All files are opened at once, so a rotation while they are read loses nothing. Places are found by bisecting on
+A packed file is unpacked, into a file without a name, when something of it is wanted. All files are opened at once,
+so a rotation while they are read loses nothing. Places are found by bisecting on
 time and by counting lines backwards, never by reading everything. Memory is one block and one line.
 Out of scope: who wants which records (`logs.py`), writing (`monitor/log.py`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -21,24 +24,57 @@ PROBE = (
     32 * 1024
 )  # bytes looked at for a time; the record that begins a long line may be older than its neighbours
 OPEN_LIMIT = 1000  # rotated files
+_HEADER = 10  # bytes of a gzip file before the name in it
 
 
 @dataclass(slots=True)
 class LogFile:
-    """An open file; `position` is where reading goes on."""
+    """An open file; `position` is where reading goes on. `packed`: `fd` is a gzip file still."""
 
     fd: int
     inode: int
+    changed: int = 0  # of a packed one: nanoseconds, when what is in it was last written to
     position: int = 0
     decoder: Decoder = field(default_factory=Decoder)
+    packed: bool = False
+    folder: str = ""
 
     @property
     def size(self) -> int:
+        self.unpack()
         return os.fstat(self.fd).st_size
+
+    def is_same(self, other: LogFile) -> bool:
+        """Whether both are one file, which may have been packed meanwhile. Numbers of inodes are used again."""
+        if self.inode != other.inode:
+            return False
+        return (
+            self._last_change() == other._last_change() if self.changed or other.changed else True
+        )
+
+    def _last_change(self) -> int:
+        return self.changed or os.fstat(self.fd).st_mtime_ns
+
+    def pread(self, length: int, offset: int) -> bytes:
+        self.unpack()
+        return os.pread(self.fd, length, offset)
+
+    def unpack(self) -> None:
+        """Blocking: a tenth of a second for 20 MB."""
+        if not self.packed:
+            return
+        plain = _nameless(self.folder)
+        try:
+            _unpack(self.fd, plain)
+        except (OSError, zlib.error):
+            os.close(plain)
+            raise
+        os.close(self.fd)
+        self.fd, self.packed = plain, False
 
     def read(self) -> list[Record] | None:
         """The next block's records; None at the present end."""
-        block = os.pread(self.fd, BLOCK, self.position)
+        block = self.pread(BLOCK, self.position)
         if not block:
             return None
         self.position += len(block)
@@ -56,27 +92,62 @@ def open_log(path: str) -> LogFile | None:
     return LogFile(fd, os.fstat(fd).st_ino)
 
 
+def open_packed(path: str) -> LogFile | None:
+    """A gzip file whose name in its header says which file it was (`monitor/compress.py`)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    inode, _, changed = os.pread(fd, 64, _HEADER).partition(b"\0")[0].partition(b"-")
+    if not (inode.isdigit() and changed.isdigit()):
+        os.close(fd)  # foreign, or cut short by a crash
+        return None
+    folder = os.path.dirname(path)
+    return LogFile(fd, int(inode), int(changed), packed=True, folder=folder)
+
+
+def _nameless(folder: str) -> int:
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        return os.memfd_create("log", os.MFD_CLOEXEC)
+
+
+def _unpack(packed: int, plain: int) -> None:
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    offset = 0
+    while piece := os.pread(packed, BLOCK, offset):
+        offset += len(piece)
+        data = memoryview(unpacker.decompress(piece))
+        while data:
+            data = data[os.write(plain, data) :]
+
+
 def open_all(path: str) -> list[LogFile]:
-    """Oldest first. A file that moved on while the others were opened is there once."""
-    found: dict[int, LogFile] = {}
+    """Oldest first. A file that moved on, or was packed, while the others were opened is there once."""
+    found: list[LogFile] = []
     for number in range(OPEN_LIMIT):
         log = open_log(f"{path}.{number}" if number else path)
+        if log is None and number:
+            log = open_packed(f"{path}.{number}.gz")
         if log is None:
             if number:
                 break
-        elif log.inode in found:
+        elif any(log.is_same(other) for other in found):
             log.close()
         else:
-            found[log.inode] = log
-    return list(reversed(found.values()))
+            found.append(log)
+    found.reverse()
+    return found
 
 
-def newer(path: str, inode: int) -> list[LogFile]:
-    """After a rotation: the files that came after the one with `inode`, oldest first; empty when there is none."""
+def newer(path: str, current: LogFile) -> list[LogFile]:
+    """After a rotation: the files that came after `current`, oldest first; empty when there is none."""
     files = open_all(path)
-    inodes = [log.inode for log in files]
     # One that rotation has deleted meanwhile: everything that is left is newer.
-    start = inodes.index(inode) + 1 if inode in inodes else 0
+    start = next((at + 1 for at, log in enumerate(files) if log.is_same(current)), 0)
     for log in files[:start]:
         log.close()
     return files[start:]
@@ -84,7 +155,7 @@ def newer(path: str, inode: int) -> list[LogFile]:
 
 def latest_time(log: LogFile, start: int, limit: int = PROBE) -> int | None:
     """The greatest time among the records that begin in a stretch of the file; None without any."""
-    data = os.pread(log.fd, limit, start)
+    data = log.pread(limit, start)
     if start:
         data = data[data.find(b"\n") + 1 :]
     end = data.rfind(b"\n")
@@ -121,6 +192,8 @@ def seek_time(log: LogFile, since: int) -> None:
 
 def is_older(log: LogFile, since: int) -> bool:
     """Whether every record of the file is from before `since`, by its last ones."""
+    if log.packed:
+        return log.changed < since  # what was written last was written then
     latest = latest_time(log, max(0, log.size - PROBE))
     return latest is not None and latest < since
 
@@ -128,7 +201,7 @@ def is_older(log: LogFile, since: int) -> bool:
 def _line_start(log: LogFile, offset: int) -> int:
     """The first line start at or after `offset`."""
     while offset:
-        block = os.pread(log.fd, BLOCK, offset)
+        block = log.pread(BLOCK, offset)
         at = block.find(b"\n")
         if at >= 0:
             return offset + at + 1
@@ -176,5 +249,5 @@ def _seek_lines(log: LogFile, lines: int) -> int:
 def _backwards(log: LogFile, end: int) -> Iterator[tuple[int, bytes]]:
     while end > 0:
         start = max(0, end - BLOCK)
-        yield start, os.pread(log.fd, end - start, start)
+        yield start, log.pread(end - start, start)
         end = start

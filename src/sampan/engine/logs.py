@@ -10,12 +10,11 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
-from sampan.engine import logfile
+from sampan.engine import log_drivers, logfile
 from sampan.engine.actor import Actor
 from sampan.engine.logfile import LogFile
-from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.engine.wait import Waiter
 from sampan.errors import InvalidParameter, NotFound, NotImplementedHere
@@ -56,20 +55,23 @@ async def read_logs(services: Services, ref: str, options: LogOptions) -> LogStr
     record = actor.record
     if not (options.stdout or options.stderr):
         raise InvalidParameter("Bad parameters: you must choose at least one stream")
-    if not record.log_path:
+    # What a removed container's receipt has kept of its log is named by the receipt.
+    gone = services.containers.is_gone(record.id)
+    path = record.log_path if gone else log_drivers.log_file(services.paths, record)
+    if not path:
         raise NotImplementedHere("configured logging driver does not support reading")
     ended = None
     if options.follow and record.state.alive:
         # Registered before anything is read: whatever is written before the exit is read after it.
         ended = Waiter(actor)
-    return LogStream(not record.tty, _chunks(record, options, ended))
+    return LogStream(not record.tty, _chunks(path, options, ended))
 
 
 async def _chunks(
-    record: ContainerRecord, options: LogOptions, ended: Waiter | None
+    path: str, options: LogOptions, ended: Waiter | None
 ) -> AsyncGenerator[tuple[int, bytes], None]:
-    selection = Selection(options, _details(record) if options.details else b"")
-    reader = Reader(record.log_path, ended)
+    selection = Selection(options)
+    reader = Reader(path, ended)
     try:
         reader.open(options)
         async for records in reader.blocks():
@@ -86,9 +88,8 @@ async def _chunks(
 class Selection:
     """Which records are wanted, and as what."""
 
-    def __init__(self, options: LogOptions, details: bytes) -> None:
+    def __init__(self, options: LogOptions) -> None:
         self._options = options
-        self._details = details
         self._exact = bool(options.since or options.until)
         wanted = {"stdout": options.stdout, "stderr": options.stderr}
         self._streams = {name: number for name, number in _STREAMS.items() if wanted[name]}
@@ -112,7 +113,7 @@ class Selection:
             return None
         data = record.log
         if options.details:
-            data = self._details + b" " + data
+            data = details_of(record) + b" " + data
         if options.timestamps:
             data = fixed_time(record.time).encode("ascii", "replace") + b" " + data
         return stream, data
@@ -124,17 +125,10 @@ def fixed_time(text: str) -> str:
     return f"{whole}.{fraction.ljust(9, '0')}Z"
 
 
-def _details(record: ContainerRecord) -> bytes:
-    """What the log options `labels` and `env` name, as `key=value,…`."""
-    log = record.host_config.log_config
-    options = (log.config if log else None) or {}
-    environment = dict(v.split("=", 1) for v in record.config.env or [] if "=" in v)
-    found: dict[str, str] = {}
-    for option, values in (("labels", record.labels), ("env", environment)):
-        for key in options.get(option, "").split(","):
-            if key in values:
-                found[key] = values[key]
-    pairs = (f"{quote(key, safe='')}={quote(found[key], safe='')}" for key in sorted(found))
+def details_of(record: Record) -> bytes:
+    """What the log driver's options have put into the line, as `key=value,…`."""
+    found = record.attributes or {}
+    pairs = (f"{quote_plus(key)}={quote_plus(found[key])}" for key in sorted(found))
     return ",".join(pairs).encode()
 
 
@@ -170,6 +164,8 @@ class Reader:
             # Asked before reading: what the container wrote is in the file when its exit is told.
             over = self._ended is None or self._ended.ready
             while self._files:
+                if self._files[0].packed:
+                    await asyncio.to_thread(self._files[0].unpack)
                 records = self._files[0].read()
                 if records is not None:
                     yield records
@@ -194,7 +190,7 @@ class Reader:
             return False
         if current.size > current.position:  # written to after our last read, and then renamed
             return False
-        self._files += logfile.newer(self._path, current.inode)
+        self._files += logfile.newer(self._path, current)
         return len(self._files) > 1
 
     async def _wait(self) -> None:

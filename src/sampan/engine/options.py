@@ -60,7 +60,7 @@ OPTIONS = (
     Option(("--cgroup-parent",), "cgroup-parent", "text", "Cgroup above those of containers"),
     Option(("--no-new-privileges",), "no-new-privileges", "switch", "For every container"),
     Option(("--seccomp-profile",), "seccomp-profile", "text", "File, builtin or unconfined"),
-    Option(("--log-driver",), "log-driver", "text", "json-file or none"),
+    Option(("--log-driver",), "log-driver", "text", "Of containers: json-file, local, none, …"),
     Option(("--log-opt",), "log-opts", "map", "key=value for the log driver"),
     Option(("-s", "--storage-driver"), "storage-driver", "text", "overlay2"),
     Option(("--registry-mirror",), "registry-mirrors", "list", "URL asked first for docker.io"),

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from sampan.engine import signals
-from sampan.engine.config import LOG_OPTIONS
+from sampan.engine import log_options, signals
 from sampan.errors import InvalidParameter, NotImplementedHere
 from sampan.spec.capabilities import normalise
 from sampan.spec.container import ContainerConfig, HealthConfig, HostConfig, RestartPolicy
@@ -19,7 +18,6 @@ from sampan.spec.validate import check_resources
 MILLISECOND = 1_000_000
 
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(/(tcp|udp|sctp))?", re.ASCII)
-_LOG_SIZE = re.compile(r"\d{1,15}[kmgKMG]?[bB]?|-1", re.ASCII)
 
 
 def check_config(merged: ContainerConfig) -> None:
@@ -84,7 +82,8 @@ def check_host_config(
     if host.network_mode.startswith("container:"):
         _check_shared_network(config, host)
     _check_engine(host)
-    _check_log(host)
+    if host.log_config is not None:
+        log_options.check(host.log_config)
     normalise(host.cap_add, "CapAdd")
     normalise(host.cap_drop, "CapDrop")
     parse_security_options(host.security_opt)
@@ -174,24 +173,3 @@ def _check_engine(host: HostConfig) -> None:
         )
     if host.links:
         raise NotImplementedHere("links between containers are not supported")
-
-
-def _check_log(host: HostConfig) -> None:
-    if host.log_config is None:
-        return
-    driver, options = host.log_config.type, host.log_config.config or {}
-    if driver not in ("", "json-file", "none"):
-        raise InvalidParameter(
-            f'error looking up logging plugin {driver}: plugin "{driver}" not found'
-        )
-    for key, value in options.items():
-        if driver == "none" or key not in LOG_OPTIONS:
-            raise InvalidParameter(
-                f"unknown log opt '{key}' for {driver or 'json-file'} log driver"
-            )
-        if key == "max-size" and not _LOG_SIZE.fullmatch(value):
-            raise InvalidParameter(f"invalid size: '{value}'")
-        if key == "max-file" and not (value.isdigit() and int(value[:9]) > 0):
-            raise InvalidParameter("max-file cannot be less than 1")
-    if int(options.get("max-file", "1")[:9]) > 1 and "max-size" not in options:
-        raise InvalidParameter("max-file cannot be used without max-size")

@@ -5,14 +5,17 @@ record and counted in `dropped`. Nothing here ever raises for the disk's sake, n
 
     ID-json.log      being written          rotation: .1 → .2, then the file → .1, then a new file;
     ID-json.log.1    the newest before it             never truncated, so that a reader keeps its place
-Out of scope: compression, reading (the engine's `logs`).
+    ID-json.log.2.gz …                                `compress.py`
+Out of scope: reading (the engine's `logs`), logs that are sent away (`remote.py`).
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 
+from sampan.monitor.compress import Compressor
 from sampan.wire.jsonlog import Encoder, format_time
 
 MODE = 0o640
@@ -23,13 +26,22 @@ class Log:
     finds it at `max_size` or more, and one old file is kept even with `max_file=1`.
     """
 
-    def __init__(self, path: str, *, max_size: int = 0, max_file: int = 1) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_size: int = 0,
+        max_file: int = 1,
+        compress: bool = False,
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
         self.dropped = 0
+        self._compressor = Compressor(path) if compress and max_file > 1 else None
         self._path = path
         self._max_size = max_size
         self._full_at = max_size
         self._old_files = max(1, max_file - 1)
-        self._encoders = {stream: Encoder(stream) for stream in ("stdout", "stderr")}
+        self._encoders = {stream: Encoder(stream, attributes) for stream in ("stdout", "stderr")}
         self._fd = -1
         self._size = 0
         self._open()
@@ -89,7 +101,7 @@ class Log:
     def _rotate(self) -> None:
         try:
             for number in range(self._next_number(), 1, -1):
-                os.rename(f"{self._path}.{number - 1}", f"{self._path}.{number}")
+                self._move_on(number - 1)
             self._rename(self._path, f"{self._path}.1")
         except OSError:
             # Go on in the same file, and try again after as much again.
@@ -99,6 +111,7 @@ class Log:
         self._fd = -1
         self._size = 0
         self._full_at = self._max_size
+        self._compress()
         try:
             self._open()
         except OSError:
@@ -107,9 +120,57 @@ class Log:
     def _next_number(self) -> int:
         """Up to where old files have to move on: the first free number, or the last one that is kept."""
         number = 1
-        while number < self._old_files and os.path.lexists(f"{self._path}.{number}"):
+        while number < self._old_files and self._is_taken(number):
             number += 1
         return number
+
+    def _is_taken(self, number: int) -> bool:
+        path = f"{self._path}.{number}"
+        return os.path.lexists(path) or os.path.lexists(path + ".gz")
+
+    def _move_on(self, number: int) -> None:
+        """An old file, packed or not, gets the next number; what was there goes."""
+        source, target = f"{self._path}.{number}", f"{self._path}.{number + 1}"
+        for ending, other in (("", ".gz"), (".gz", "")):
+            try:
+                os.rename(source + ending, target + ending)
+            except FileNotFoundError:
+                continue
+            self._remove(target + other)
+
+    def _compress(self) -> None:
+        if self._compressor is None:
+            return
+        if self._compressor.busy:
+            self._compressor.moved()
+        else:
+            self._compress_next(self._compressor)
+
+    def _compress_next(self, compressor: Compressor) -> None:
+        for number in range(1, self._old_files + 1):
+            if os.path.lexists(f"{self._path}.{number}"):
+                compressor.start(number)
+                return
+
+    def reaped(self, pid: int, status: int) -> bool:
+        """Whether the child was ours."""
+        compressor = self._compressor
+        if compressor is None or not compressor.is_child(pid):
+            return False
+        if compressor.finish(status):
+            self._compress_next(compressor)
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """A child is at work, whose end somebody has to wait for."""
+        return self._compressor is not None and self._compressor.busy
+
+    def _remove(self, path: str) -> None:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
 
     def _rename(self, source: str, target: str) -> None:
         try:

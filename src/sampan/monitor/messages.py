@@ -34,7 +34,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from sampan.errors import ProtocolError
@@ -158,13 +158,59 @@ class WaitOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteAddress:
+    """`protocol`: tcp, udp, unix, unixgram; `host`: in numbers, or a path."""
+
+    protocol: str
+    host: str
+    port: int = 0
+
+    def shown(self) -> str:
+        if self.protocol.startswith("unix"):
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def to_message(self) -> Message:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLog:
+    """A log that is sent away: `driver` is syslog, journald or fluentd. Times in seconds, sizes in bytes."""
+
+    driver: str
+    address: Message
+    tag: str = ""
+    container_id: str = ""
+    container_name: str = ""
+    image_name: str = ""
+    host_name: str = ""
+    facility: int = 3
+    format: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+    buffer_limit: int = 1 << 20
+    retry_wait: float = 1.0
+    max_retries: int = 0  # 0: for ever
+    sub_second: bool = False
+    request_ack: bool = False
+
+    def to_message(self) -> Message:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class LogOptions:
-    """`max_size` in bytes and `max_file` as Docker's; 0: no limit, no rotation."""
+    """`max_size` in bytes and `max_file` as Docker's; 0: no limit, no rotation. `attributes` go into every line
+    of the file. `blocking`: the container waits for a remote log that does not keep up."""
 
     driver: str = "none"
     path: str = ""
     max_size: int = 0
     max_file: int = 1
+    compress: bool = False
+    attributes: dict[str, str] = field(default_factory=dict)
+    remote: RemoteLog | None = None
+    blocking: bool = True
 
     def to_message(self) -> Message:
         return {
@@ -172,6 +218,10 @@ class LogOptions:
             "path": self.path,
             "max_size": self.max_size,
             "max_file": self.max_file,
+            "compress": self.compress,
+            "attributes": dict(self.attributes),
+            "remote": self.remote.to_message() if self.remote else None,
+            "blocking": self.blocking,
         }
 
     @classmethod
@@ -184,7 +234,19 @@ class LogOptions:
             path=str(message.get("path") or ""),
             max_size=int(message.get("max_size") or 0),
             max_file=int(message.get("max_file") or 1),
+            compress=message.get("compress") is True,
+            attributes=dict(message.get("attributes") or {}),
+            remote=_remote(message.get("remote")),
+            blocking=message.get("blocking") is not False,
         )
+
+
+def _remote(message: object) -> RemoteLog | None:
+    """Fields that this version does not know are left out."""
+    if not isinstance(message, dict):
+        return None
+    known = {each.name for each in fields(RemoteLog)}
+    return RemoteLog(**{key: value for key, value in message.items() if key in known})
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from sampan.monitor.children import Children, exit_code
 from sampan.monitor.connections import Connection, Server
 from sampan.monitor.crash import describe_crash
 from sampan.monitor.execs import Execs
-from sampan.monitor.log import Log
 from sampan.monitor.loop import IN, Loop, Timer
 from sampan.monitor.messages import (
     VERSION,
@@ -35,6 +34,7 @@ from sampan.monitor.messages import (
 )
 from sampan.monitor.records import ExitRecord, MonitorRecord
 from sampan.monitor.runtime import Cgroup, Container, Plan, Process, Runtime
+from sampan.monitor.sink import Sink
 from sampan.monitor.stdio import Stdio
 from sampan.monitor.waits import Waits
 from sampan.runtime.failure import RuntimeFailure
@@ -62,7 +62,7 @@ class Monitor:
         self._oom_kills = 0
         self._oom_killed = False
         self._totals = Totals(0, 0, 0, 0)  # what the container has used, once it has ended
-        self._log: Log | None = None
+        self._log: Sink | None = None
         self._stdio: Stdio | None = None
         self._server: Server | None = None
         self._deleted = False
@@ -131,8 +131,8 @@ class Monitor:
 
     def _make_stdio(self) -> Stdio:
         options = self._arguments.log
-        if options.driver == "json-file":
-            self._log = Log(options.path, max_size=options.max_size, max_file=options.max_file)
+        if options.driver != "none" or options.remote is not None:
+            self._log = Sink(self.loop, options, self._on_log_room)
         stdio = Stdio(
             self.loop,
             terminal=self._arguments.terminal,
@@ -143,6 +143,10 @@ class Monitor:
         )
         self._adopt(stdio)
         return stdio
+
+    def _on_log_room(self) -> None:
+        if self._stdio is not None:
+            self._stdio.resume()
 
     def _make_container(self, namespaces: dict[str, int]) -> Container:
         assert self._stdio is not None
@@ -353,6 +357,9 @@ class Monitor:
     def _on_child(self, pid: int, status: int) -> None:
         if self._execs.reaped(pid, status):
             return
+        if self._log is not None and self._log.reaped(pid, status):
+            self._check_end()
+            return
         if self._container is not None and pid == self._container.process.pid:
             self._on_exit(self._container, status)
 
@@ -445,7 +452,8 @@ class Monitor:
 
     def _check_end(self) -> None:
         self._streams = {each for each in self._streams if each.clients or not each.finished}
-        if self._deleted and not any(stdio.clients for stdio in self._streams):
+        packing = self._log is not None and self._log.busy
+        if self._deleted and not packing and not any(each.clients for each in self._streams):
             self.loop.stop()
 
     # -- out of memory -----------------------------------------------------------------------

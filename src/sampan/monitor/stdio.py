@@ -18,9 +18,9 @@ import termios
 from collections.abc import Callable
 
 from sampan.monitor.attach import CHUNK, Client
-from sampan.monitor.log import Log
 from sampan.monitor.loop import IN, OUT, Loop
 from sampan.monitor.messages import AttachOptions, Size
+from sampan.monitor.sink import Sink
 
 DRAIN = 2.0  # seconds, as dockerd waits
 INPUT_LIMIT = 64 * 1024
@@ -53,7 +53,7 @@ class Stdio:
         open_stdin: bool,
         stdin_once: bool,
         streams: tuple[int, ...] = (STDOUT, STDERR),
-        log: Log | None = None,
+        log: Sink | None = None,
         on_detached: Callable[[], None] = lambda: None,
     ) -> None:
         """`streams`: those that somebody may read; the others are /dev/null."""
@@ -170,6 +170,10 @@ class Stdio:
     def has_room(self, client: Client) -> None:
         self._resume_outputs()
 
+    def resume(self) -> None:
+        """The log has room again."""
+        self._resume_outputs()
+
     def detached(self, client: Client) -> None:
         self._on_detached()
 
@@ -245,7 +249,9 @@ class Stdio:
         return True
 
     def _blocked(self, output: Output) -> bool:
-        """Whether a client could not take another chunk with its header."""
+        """Whether a client could not take another chunk with its header, or the log none."""
+        if self._log is not None and not self._log.room:
+            return True
         return any(
             client.wants(output.stream) and client.room < 2 * CHUNK for client in self.clients
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 
 LINE_LIMIT = 16 * 1024
 RECORD_LIMIT = 1024 * 1024  # a longer line of a file is not a record of anybody's
@@ -68,8 +69,13 @@ class Encoder:
     Keeps at most one unfinished line of less than 16 KiB.
     """
 
-    def __init__(self, stream: str) -> None:
-        self._middle = f'","stream":"{stream}","time":"'.encode()
+    def __init__(self, stream: str, attributes: Mapping[str, str] | None = None) -> None:
+        """`attributes` stand in every record, in the order of their names, as Go writes a map."""
+        extra = ""
+        if attributes:
+            ordered = {key: attributes[key] for key in sorted(attributes)}
+            extra = f'"attrs":{_go_json(ordered)},'
+        self._middle = f'","stream":"{stream}",{extra}"time":"'.encode()
         self._pending = b""
         self._partial_time: bytes | None = None  # of the first record of the line that goes on
 
@@ -140,15 +146,25 @@ class Encoder:
         return b'{"log":"' + escape(text) + ending + self._middle + moment + b'"}\n'
 
 
+def _go_json(value: dict[str, str]) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "replace").decode()
+
+
 class Record:
     """One record: `log` is what the program wrote (UTF-8), `time` the text as it stands in the file."""
 
-    __slots__ = ("log", "stream", "time")
+    __slots__ = ("attributes", "log", "stream", "time")
 
-    def __init__(self, log: bytes, stream: str, time: str) -> None:
+    def __init__(
+        self, log: bytes, stream: str, time: str, attributes: dict[str, str] | None = None
+    ) -> None:
         self.log = log
         self.stream = stream
         self.time = time
+        self.attributes = attributes
 
     @property
     def nanoseconds(self) -> int:
@@ -237,7 +253,11 @@ def _parse_slowly(line: bytes) -> Record | None:
     log, stream, moment = value.get("log", ""), value.get("stream", ""), value.get("time")
     if not (isinstance(log, str) and isinstance(stream, str) and isinstance(moment, str)):
         return None
-    return Record(_encode(log), stream, moment)
+    attributes = value.get("attrs")
+    if not isinstance(attributes, dict):
+        return Record(_encode(log), stream, moment)
+    texts = {str(key): str(each) for key, each in attributes.items()}
+    return Record(_encode(log), stream, moment, texts)
 
 
 class Decoder:

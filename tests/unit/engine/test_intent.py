@@ -15,8 +15,7 @@ from sampan.engine.records import Endpoint, ExecRecord
 from sampan.engine.seccomp import compile_filter
 from sampan.errors import InvalidParameter, NotImplementedHere, SampanError
 from sampan.linux import filesystems
-from sampan.monitor.messages import LogOptions
-from sampan.spec.container import DeviceMapping, HostConfig, LogConfig, WeightDevice
+from sampan.spec.container import DeviceMapping, HostConfig, WeightDevice
 from sampan.spec.mount import Mount
 from sampan.spec.users import User
 from tests.fakes.kernel import RecordingKernel
@@ -107,18 +106,6 @@ async def test_cgroup_parents(rooms: Rooms) -> None:
     assert intent.cgroup_path(rooms.services, record) == f"/sampan/{record.id}"
     asked = msgspec.structs.replace(record, host_config=HostConfig(cgroup_parent="/x/y/"))
     assert intent.cgroup_path(rooms.services, asked) == f"/x/y/{record.id}"
-
-
-async def test_logs(rooms: Rooms) -> None:
-    """Docker's options, as the monitor takes them."""
-    record = await rooms.create(
-        "web", log_config=LogConfig(config={"max-size": "10m", "max-file": "3"})
-    )
-    assert intent.log_options(record) == LogOptions(
-        driver="json-file", path=record.log_path, max_size=10 << 20, max_file=3
-    )
-    silent = await rooms.create("silent", log_config=LogConfig(type="none"))
-    assert intent.log_options(silent) == LogOptions()
 
 
 async def test_namespaces_of_others(rooms: Rooms) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import resource
@@ -162,3 +163,77 @@ def test_a_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None
     with pytest.raises(OSError, match="symbolic"):
         Log(str(path))
     assert not (tmp_path / "elsewhere").exists()
+
+
+def unpacked(path: Path) -> list[str]:
+    """The texts of a file and of all its old ones, oldest first."""
+    found: list[str] = []
+    for number in range(20, 0, -1):
+        plain, packed = Path(f"{path}.{number}"), Path(f"{path}.{number}.gz")
+        data = gzip.decompress(packed.read_bytes()) if packed.exists() else b""
+        data = plain.read_bytes() if plain.exists() else data
+        found += [json.loads(line)["log"] for line in data.splitlines()]
+    return found + texts(path)
+
+
+def wait_for_child(log: Log) -> None:
+    pid, status = os.waitpid(-1, 0)
+    assert log.reaped(pid, status)
+
+
+def test_old_files_are_packed(path: Path) -> None:
+    """One at a time, in a child; the packed file says which one it was, and keeps its times."""
+    log = Log(str(path), max_size=1000, max_file=4, compress=True)
+    log.write("stdout", b"".join(b"%d\n" % number for number in range(20)))
+    identity = os.stat(f"{path}.1")
+    while log.busy:
+        wait_for_child(log)
+    packed = Path(f"{path}.1.gz")
+    assert not Path(f"{path}.1").exists()
+    assert packed.read_bytes()[10:].split(b"\0")[0] == (
+        f"{identity.st_ino}-{identity.st_mtime_ns}".encode()
+    )
+    assert packed.stat().st_mtime_ns == identity.st_mtime_ns
+    log.close()
+    assert unpacked(path) == [f"{number}\n" for number in range(20)]
+
+
+def test_rotation_while_a_file_is_packed(path: Path) -> None:
+    """Its name moves on meanwhile; nothing is lost but what has to go, and no stage is left."""
+    log = Log(str(path), max_size=1000, max_file=3, compress=True)
+    for number in range(200):
+        log.write("stdout", b"%d\n" % number)
+        if number % 40 == 39:
+            wait_for_child(log)
+    while log.busy:
+        wait_for_child(log)
+    log.close()
+    kept = unpacked(path)
+    assert kept == [f"{number}\n" for number in range(200)][-len(kept) :]
+    assert len(kept) >= 26
+    names = {each.name[len(path.name) :] for each in path.parent.iterdir()}
+    assert names == {"", ".1.gz", ".2.gz"}
+
+
+def test_a_file_that_another_monitor_has_moved(path: Path) -> None:
+    """What was packed is given up: the name belongs to another file by now."""
+    log = Log(str(path), max_size=1000, max_file=3, compress=True)
+    log.write("stdout", b"".join(b"%d\n" % number for number in range(20)))
+    os.rename(f"{path}.1", f"{path}.2")
+    Path(f"{path}.1").write_text("other")
+    _, status = os.waitpid(-1, 0)
+    log._compressor.finish(status)  # type: ignore[union-attr]
+    assert Path(f"{path}.1").read_text() == "other"
+    assert not Path(f"{path}.1.gz").exists()
+    assert Path(f"{path}.2").exists()
+    log.close()
+
+
+def test_attributes(path: Path) -> None:
+    """They stand in every record, by name, between stream and time, escaped as Go does."""
+    log = Log(str(path), attributes={"b": "<1>", "a": "x"})
+    log.write("stdout", b"hi\n")
+    log.close()
+    assert path.read_bytes().startswith(
+        b'{"log":"hi\\n","stream":"stdout","attrs":{"a":"x","b":"\\u003c1\\u003e"},"time":"'
+    )
