@@ -16,6 +16,7 @@ from sampan.engine import times
 from sampan.engine.archive import PathStat
 from sampan.errors import InvalidParameter
 
+BULK = 1 << 20  # bytes
 _HEADER = "X-Docker-Container-Path-Stat"
 # Go's fs.FileMode: kinds of files and special bits, by the kernel's.
 _KINDS = {
@@ -70,6 +71,8 @@ async def download(call: Call) -> web.StreamResponse:
 
 
 async def upload(call: Call) -> web.StreamResponse:
+    # Holding the client back costs a round of the loop each time: with a file, more of it may gather first.
+    call.http.content.set_read_chunk_size(BULK)
     await engine.extract_archive(
         call.services,
         call.name,

@@ -25,7 +25,7 @@ from sampan.linux import process
 from sampan.linux.channel import Message
 from sampan.monitor.records import read_monitor_record
 from sampan.store import jobs
-from sampan.store.streams import PipeReader, PipeWriter, gather
+from sampan.store.streams import PipeReader, PipeWriter
 from sampan.store.view import Attached, View
 
 # What the path or the archive is at fault for.
@@ -122,8 +122,8 @@ async def _feed(
     try:
         async with jobs.Job(services.spawn, "copy-in", args, [pipe.read_fd, *fds]) as job:
             pipe.close_reader()
-            async for chunk in gather(chunks):
-                await pipe.write(chunk)
+            async for chunk in chunks:
+                await pipe.pass_on(chunk)
                 if pipe.broken:
                     break  # the worker has its reason, and says it below
             pipe.close()

@@ -68,6 +68,7 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     default_runtime: str = field(default="", name="default-runtime")  # empty: our own
+    full_stop_grace: bool = field(default=False, name="full-stop-grace")
     init: bool = False
     init_path: str = field(default="", name="init-path")
     default_ulimits: dict[str, Ulimit] = field(default_factory=dict, name="default-ulimits")

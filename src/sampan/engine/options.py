@@ -51,6 +51,12 @@ OPTIONS = (
     Option(("--label",), "labels", "list", "key=value, shown by docker info"),
     Option(("--add-runtime",), "runtimes", "runtime", "NAME=PATH of another OCI runtime"),
     Option(("--default-runtime",), "default-runtime", "text", "Runtime of containers (sampan)"),
+    Option(
+        ("--full-stop-grace",),
+        "full-stop-grace",
+        "switch",
+        "Let `stop` wait also for a first process that the signal cannot reach",
+    ),
     Option(("--init",), "init", "switch", "Run an init in every container"),
     Option(("--init-path",), "init-path", "text", "The init's program"),
     Option(("--default-ulimit",), "default-ulimits", "ulimit", "name=soft[:hard] of containers"),

@@ -2,7 +2,8 @@
 
 A PID 1 that has no handler for the signal never sees it: the kernel drops signals with the default action for
 the first process of a PID namespace (pid_namespaces(7)). dockerd waits the whole grace period for nothing then;
-here it is looked at, and the container is killed at once.
+here it is looked at, and the container is killed at once, unless the label `sampan.full-stop-grace` or the daemon's
+option `--full-stop-grace` asks for dockerd's way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sampan.engine.wait import Waiter
 from sampan.errors import Conflict, NotModified, SampanError
 
 GRACE = 10  # seconds
+FULL_GRACE = "sampan.full-stop-grace"
 
 
 async def stop_container(
@@ -61,7 +63,9 @@ async def _stop(services: Services, actor: Actor, number: int, grace: float) -> 
     details: dict[str, str] = {}
     try:
         if number != signals_.SIGKILL:
-            in_vain = is_dropped(_status(actor.record.pid), number)
+            in_vain = not waits_in_any_case(services, actor.record) and is_dropped(
+                _status(actor.record.pid), number
+            )
             await send(services, actor, number)
             if in_vain:
                 details = {"reason": f"PID 1 has no handler for signal {number}"}
@@ -75,6 +79,17 @@ async def _stop(services: Services, actor: Actor, number: int, grace: float) -> 
         await kill_and_wait(services, actor, details)
     finally:
         waiter.close()
+
+
+def waits_in_any_case(services: Services, record: ContainerRecord) -> bool:
+    """By the daemon's option, or by a label that the container's maker has set: an image's does not count."""
+    if services.config.full_stop_grace:
+        return True
+    if record.labels.get(FULL_GRACE, "").lower() not in ("1", "true", "yes"):
+        return False
+    image = services.store.images.get(record.image_id) if record.image_id else None
+    config = image.config.config if image is not None else None
+    return config is None or FULL_GRACE not in (config.labels or {})
 
 
 async def _nothing() -> None:

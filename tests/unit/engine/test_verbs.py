@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from sampan.engine import kill, pause, remove, rename, resize, restart, start, stop, wait
+from sampan.engine.config import DaemonConfig
 from sampan.engine.records import ContainerRecord, State, decode
 from sampan.engine.streams import ClientStream
 from sampan.errors import Conflict, InvalidParameter, NotFound, NotModified, SampanError
 from sampan.monitor.client import RequestFailed
 from sampan.monitor.messages import WaitOptions
+from sampan.spec.container import ContainerConfig
 from tests.fakes.rooms import FakeMonitor, Rooms
 
 STATUS = """Name:\tsleep
@@ -113,6 +115,42 @@ async def test_stop_of_a_pid_1_that_handles_nothing(
     kills = told_of(rooms, "kill")
     assert [event["signal"] for event in kills] == ["15", "9"]
     assert kills[1]["reason"] == "PID 1 has no handler for signal 15"
+
+
+@pytest.mark.parametrize(
+    ("label", "image", "option", "waits"),
+    [
+        ("", "", False, False),
+        ("true", "", False, True),
+        ("0", "", False, False),
+        ("true", "true", False, False),
+        ("", "", True, True),
+    ],
+)
+async def test_dockers_wait_on_request(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, label: str, image: str, option: bool, waits: bool
+) -> None:
+    """A label of the caller's or the daemon's option keeps the whole grace; an image's label does not."""
+    rooms.monitors.deadly = {9}
+    monkeypatch.setattr(stop, "_status", lambda pid: STATUS.format(pid=1, blocked=0, caught=0))
+    if option:
+        object.__setattr__(rooms.services, "config", DaemonConfig(full_stop_grace=True))
+    of_image = ContainerConfig(cmd=["sh"], labels={stop.FULL_GRACE: image} if image else None)
+    await rooms.add_image("labelled", of_image)
+    labels = {stop.FULL_GRACE: label} if label else None
+    await run(rooms, image="labelled", labels=labels)
+    task = asyncio.create_task(stop.stop_container(rooms.services, "web", grace=3600))
+    async with asyncio.timeout(10):
+        if not waits:
+            await task
+            return
+        while ("kill", 15) not in rooms.monitors.last.calls:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert ("kill", 9) not in rooms.monitors.last.calls
+    rooms.monitors.last.exit(0)
+    await task
 
 
 @pytest.mark.parametrize(
