@@ -7,7 +7,8 @@ the other. An instruction is `struct sock_filter`: code, jump if true, jump if f
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+from sampan.spec.typing import NamedTuple
 
 LIMIT = 4096  # BPF_MAXINSNS
 

@@ -11,9 +11,9 @@ import array
 import json
 import os
 import socket
-from typing import Any
 
 from sampan.errors import ProtocolError
+from sampan.spec.typing import Any
 
 LIMIT = 128 * 1024
 MAX_FDS = 32

@@ -5,7 +5,7 @@ Numbers of system calls are in `libc.py`. What `os`, `signal` and `stat` name is
 
 from __future__ import annotations
 
-from typing import Final
+from sampan.spec.typing import Final
 
 # <linux/sched.h>
 CLONE_NEWTIME: Final = 0x00000080

@@ -12,10 +12,10 @@ import fcntl
 import os
 import signal
 import struct
-from typing import NoReturn, Protocol
 
 from sampan.linux import constants as c
 from sampan.linux.libc import CString, Int, Libc, Path, Pointer, UInt, ULong, check, unsigned
+from sampan.spec.typing import NoReturn, Protocol
 
 Capabilities = tuple[int, int, int]  # effective, permitted, inheritable: bit masks
 SchedulerNumbers = tuple[int, int, int, int, int]  # nice, priority, runtime, deadline, period

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Callable
-from typing import Any
+
+from sampan.spec.typing import Any
 
 _NUMBERS = {
     "x86_64": {
@@ -105,7 +105,7 @@ class Libc:
         self._library = ctypes.CDLL(None, use_errno=True)
         # With the interpreter lock held, so that a child of clone3 finds it as its parent left it.
         self._locked = ctypes.PyDLL(None, use_errno=True)
-        self._numbers = numbers(platform.machine())
+        self._numbers = numbers(os.uname().machine)
 
     def function(self, name: str, *parameters: Any) -> Call:
         return self._typed(self._library[name], ctypes.c_int, parameters)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 from sampan.linux.bpf import (
     AND,
@@ -34,6 +33,7 @@ from sampan.linux.bpf import (
     load,
 )
 from sampan.linux.syscall_tables import MULTIPLEXED, X32_BIT, numbers, widths
+from sampan.spec.typing import Any, NamedTuple
 
 KILL_PROCESS = 0x80000000
 KILL_THREAD = 0x00000000

@@ -8,10 +8,10 @@ set_mempolicy(2).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from sampan.linux.kernel import Kernel
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any
 
 _POLICIES = {
     "SCHED_OTHER": 0,

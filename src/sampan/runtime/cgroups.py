@@ -6,7 +6,6 @@ Out of scope: making and limiting it (`linux/cgroup`).
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux.filesystems import make_file_system
@@ -15,6 +14,7 @@ from sampan.runtime import sync
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.mounts import attach, clone_tree, open_place
 from sampan.runtime.options import MountOptions
+from sampan.spec.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

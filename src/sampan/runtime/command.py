@@ -16,8 +16,6 @@ import signal
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from sampan.linux import capabilities, inroot, pty
 from sampan.linux import constants as c
@@ -28,6 +26,8 @@ from sampan.runtime import sync
 from sampan.runtime.attributes import NONE, Attributes, apply_attributes, parse_attributes
 from sampan.runtime.failure import RuntimeFailure, reason
 from sampan.runtime.rlimits import Limit, apply_limits
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any, NoReturn
 
 _MAX_FD = (1 << 32) - 1
 _MAX_ID = (1 << 31) - 1

@@ -7,12 +7,11 @@ An operation is planned without touching anything, then
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
+from sampan.spec.record import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.linux.cgroup import Cgroup
     from sampan.runtime.terminal import Console

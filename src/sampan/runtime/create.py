@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from sampan.linux import capabilities
 from sampan.linux import constants as c
@@ -33,6 +31,8 @@ from sampan.runtime.request import Request
 from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
 from sampan.runtime.spawn import clone_child, fill_standard_descriptors
 from sampan.runtime.undo import Undo, kill_and_reap
+from sampan.spec.record import dataclass, field
+from sampan.spec.typing import Any
 
 READY_DEADLINE = 120.0
 _CAP_SYS_ADMIN = capabilities.CAP_SYS_ADMIN

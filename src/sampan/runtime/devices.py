@@ -9,14 +9,14 @@ import errno
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
-from typing import Any
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.mounts import attach, clone_tree
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any
 
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from sampan.linux import capabilities
 from sampan.linux import constants as c
@@ -38,6 +36,8 @@ from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
 from sampan.runtime.spawn import clone_child, fill_standard_descriptors, keep_only
 from sampan.runtime.terminal import Console, open_console
 from sampan.runtime.undo import Undo, kill_and_reap
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any, NoReturn
 
 _STEP = "exec"
 

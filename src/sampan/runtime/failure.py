@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+
+from sampan.spec.typing import Any
 
 PREFIX = "unable to start container process: "
 NOT_FOUND = 127

@@ -12,11 +12,10 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from sampan.linux import constants as c
-from sampan.linux.seccomp import compile_profile
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any
 
 NOTIFY = "SCMP_ACT_NOTIFY"
 FLAGS = {
@@ -53,6 +52,9 @@ def seccomp_filter(config: dict[str, Any], given: bytes | None) -> tuple[bytes |
     elif flags & c.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV:
         raise ValueError(f"linux.seccomp.flags: WAIT_KILLABLE_RECV is for profiles with {NOTIFY}")
     if given is None:
+        # Here, since most callers of the engine's kind have it compiled, and the tables take milliseconds.
+        from sampan.linux.seccomp import compile_profile
+
         given = compile_profile(profile, arch=os.uname().machine)
     return given, flags
 

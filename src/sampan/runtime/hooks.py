@@ -15,13 +15,13 @@ import os
 import select
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any, NoReturn
 
 KINDS = (
     *("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.runtime.host import write_id_maps
 from sampan.runtime.options import MountOptions
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any, NoReturn
 
 _Entries = Sequence[Mapping[str, Any]]
 

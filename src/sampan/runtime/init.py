@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
 
 from sampan.linux import constants as c
 from sampan.linux.channel import Channel
@@ -29,6 +27,8 @@ from sampan.runtime.failure import RuntimeFailure, reason
 from sampan.runtime.hooks import Hook, run_hooks
 from sampan.runtime.lookup import find_command
 from sampan.runtime.spawn import keep_only
+from sampan.spec.record import dataclass, field
+from sampan.spec.typing import Any, NoReturn
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
@@ -19,6 +18,7 @@ from sampan.linux.filesystems import make_file_system
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.mounts import attach, clone_tree
+from sampan.spec.record import dataclass
 
 _COVER = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
 

@@ -10,7 +10,6 @@ import errno
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
@@ -21,6 +20,7 @@ from sampan.runtime.copyup import copy_tree
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.idmap import IdMapping, map_mount
 from sampan.runtime.options import MountOptions
+from sampan.spec.record import dataclass
 
 _ONTO = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
 # What lxcfs and the like may replace with files of their own; runc's list.

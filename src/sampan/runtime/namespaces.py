@@ -7,12 +7,12 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
+from sampan.spec.record import dataclass
+from sampan.spec.typing import Any
 
 FLAGS = {
     "user": c.CLONE_NEWUSER,

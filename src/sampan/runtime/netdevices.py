@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
+from sampan.spec.typing import Any
 
 _LONGEST = 15
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sampan.linux import constants as c
+from sampan.spec.record import dataclass
 
 # word → (attributes to set, attributes to clear)
 _ATTRIBUTES: dict[str, tuple[int, int]] = {

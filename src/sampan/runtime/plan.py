@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
@@ -34,6 +32,8 @@ from sampan.runtime.init import SealInterpreter
 from sampan.runtime.namespaces import Namespaces
 from sampan.runtime.options import MountOptions, parse_options, parse_propagation
 from sampan.spec.mount import PART, Mount
+from sampan.spec.record import dataclass, replace
+from sampan.spec.typing import Any
 
 _CGROUP_TYPES = ("cgroup", "cgroup2")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from sampan.linux.cgroup import Cgroup, Hierarchies
 from sampan.linux.kernel import Kernel
 from sampan.spec.mount import Mount
+from sampan.spec.record import dataclass, field
+from sampan.spec.typing import Any
 
 NO_STDIO = (0, 1, 2)
 

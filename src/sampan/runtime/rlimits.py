@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import resource
-from typing import Any, NamedTuple
 
 from sampan.linux import capabilities
 from sampan.linux.kernel import Kernel, Limits
+from sampan.spec.typing import Any, NamedTuple
 
 NUMBERS = {
     name: getattr(resource, name)

@@ -7,7 +7,6 @@ a descriptor alone, and it goes when the last process of the container does.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux.filesystems import make_overlay
@@ -15,6 +14,7 @@ from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.mounts import clone_tree, set_attributes
 from sampan.runtime.options import MountOptions
+from sampan.spec.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 
 from sampan.linux import constants as c
 from sampan.linux.filesystems import make_file_system
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure, reason
+from sampan.spec.record import dataclass
 
 _INSIDE = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_XDEV
 

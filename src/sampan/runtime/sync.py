@@ -23,11 +23,11 @@ An exec'd process is the same with only `start`, and `ready` only where it has a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from sampan.errors import ProtocolError
 from sampan.linux.channel import Channel, Message
 from sampan.runtime.failure import RuntimeFailure
+from sampan.spec.typing import Any
 
 MAPPED = "mapped"
 MOUNTED = "mounted"

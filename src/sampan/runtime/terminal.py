@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from sampan.linux import constants as c
 from sampan.linux import inroot, pty
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.mounts import attach, clone_tree
+from sampan.spec.record import dataclass
+from sampan.spec.typing import NamedTuple
 
 
 class Console(NamedTuple):

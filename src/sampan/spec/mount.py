@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from sampan.spec.typing import NamedTuple
 
 
 class Mount(NamedTuple):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 from sampan.linux.cgroup.files import read_text
+from sampan.spec.typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 
 from sampan.linux.cgroup.devices import Rule, effective
@@ -189,7 +188,7 @@ def _bpf(command: int, packed: bytes) -> int:
 
 
 def _call(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
-    number = _NR_BPF.get(platform.machine())
+    number = _NR_BPF.get(os.uname().machine)
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     result = int(_syscall(number, command, ctypes.addressof(attributes), _ATTRIBUTE_SIZE))

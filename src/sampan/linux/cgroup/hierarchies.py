@@ -7,9 +7,9 @@ the controllers, with the v2 hierarchy mounted beside them for process tracking.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from sampan.linux.cgroup.files import read_or
+from sampan.spec.typing import NamedTuple
 
 
 class Hierarchy(NamedTuple):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+
+from sampan.spec.typing import Any, NamedTuple
 
 Resources = dict[str, Any]
 

@@ -6,7 +6,7 @@ As Go's flags: one dash or two, `--name value` or `--name=value`; a switch takes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from sampan.spec.record import dataclass, field
 
 SWITCH, TEXT, NUMBER, LIST = "switch", "text", "number", "list"
 _TRUE, _FALSE = ("true", "1", "t", "T", "TRUE", "True"), ("false", "0", "f", "F", "FALSE", "False")

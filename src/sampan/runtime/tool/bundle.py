@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from typing import Any
 
 from sampan.runtime.tool.state import DEFAULT_PARENT, ToolError
 from sampan.runtime.tool.validate import check_config, check_process
+from sampan.spec.typing import Any
 
 CONFIG = "config.json"
 _LIMIT = 64 * 1024 * 1024

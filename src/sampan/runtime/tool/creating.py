@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
-from typing import Any
 
 from sampan.linux import process
 from sampan.linux.kernel import Kernel
@@ -17,6 +15,8 @@ from sampan.runtime.tool.arguments import Options
 from sampan.runtime.tool.bundle import load_bundle
 from sampan.runtime.tool.state import OCI_VERSION, Record, Store, ToolError, group_of
 from sampan.runtime.tool.terminals import check_terminal, send_console, send_pidfd
+from sampan.spec.record import dataclass, replace
+from sampan.spec.typing import Any
 
 
 @dataclass(slots=True)

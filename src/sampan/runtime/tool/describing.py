@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 from sampan.linux.capabilities import NAMES
 from sampan.runtime.hooks import KINDS
 from sampan.runtime.namespaces import FLAGS
 from sampan.runtime.options import mount_words
 from sampan.runtime.tool.state import OCI_VERSION, ToolError
+from sampan.spec.typing import Any
 from sampan.spec.version import VERSION
 
 _SAFE = ["nosuid", "noexec", "nodev"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 from sampan.linux.cgroup import Cgroup
 from sampan.linux.kernel import Kernel
@@ -27,6 +26,7 @@ from sampan.runtime.tool.state import (
     status_of,
 )
 from sampan.runtime.tool.terminals import check_terminal, send_console, send_pidfd
+from sampan.spec.typing import Any
 
 _MAX_ID = (1 << 31) - 1
 

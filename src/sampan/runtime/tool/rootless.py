@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 
 from sampan.linux.cgroup import detect
 from sampan.runtime.tool.state import ToolError
+from sampan.spec.typing import Any
 
 _WRITABLE_NEEDED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT)
 

@@ -7,7 +7,6 @@ import os
 import select
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from sampan.linux.cgroup import Cgroup
 from sampan.runtime.tool.state import (
@@ -20,6 +19,7 @@ from sampan.runtime.tool.state import (
     status_of,
     view,
 )
+from sampan.spec.typing import Any
 
 _DOCUMENT = {"indent": 2, "ensure_ascii": False}
 

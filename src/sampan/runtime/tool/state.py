@@ -15,12 +15,12 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
 
 from sampan.linux import process
 from sampan.linux.cgroup import Cgroup, detect
 from sampan.runtime.tool import gate
+from sampan.spec.record import asdict, dataclass, field, fields
+from sampan.spec.typing import Any
 
 STATE = "state.json"
 DEFAULT_PARENT = "sampan-runtime"  # of the cgroups of containers whose configuration names none

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
-from typing import Any
 
 from sampan.runtime.tool.arguments import Options
 from sampan.runtime.tool.bundle import read_json
 from sampan.runtime.tool.state import STOPPED, Store, ToolError, group_of, status_of
 from sampan.runtime.tool.validate import check_resources
+from sampan.spec.record import replace
+from sampan.spec.typing import Any
 
 _NUMBERS = {
     "blkio-weight": ("blockIO", "weight"),

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from sampan.runtime.namespaces import FLAGS
 from sampan.runtime.tool.state import ToolError
+from sampan.spec.typing import Any
 
 Check = Callable[[Any, str], None]
 
