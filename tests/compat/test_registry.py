@@ -606,3 +606,48 @@ def test_two_pulls_at_once(ours: Driver, half: tuple[Registry, str, asyncio.Even
     assert second.wait(60) == 0
     assert len(faulty.requests("GET", big)) == 1
     assert ours.ok("run", "--rm", f"{faulty.authority}/big:2", "true") == ""
+
+
+def test_ten_at_once(ours: Driver, faulty: Registry) -> None:
+    """Pulls, removals and runs of images that share layers: each ends well, or says that the image is not there."""
+    shared = [busybox_tar(), plain_layer(1, 300_000), plain_layer(2, 300_000)]
+    names = []
+    for number in range(4):
+        layers = [*shared[: 1 + number % 3], plain_layer(10 + number, 50_000)]
+        faulty.add("many", str(number), make_image(layers))
+        names.append(f"{faulty.authority}/many:{number}")
+    words = [["pull", "-q", name] for name in names]
+    words += [["rmi", "-f", name] for name in names[:3]]
+    words += [["run", "--rm", name, "echo", "ran"] for name in names[:3]]
+    for _ in range(3):
+        running = [ours.popen(*line) for line in words]
+        for line, process in zip(words, running):
+            out, err = process.communicate(timeout=90)
+            if process.returncode != 0:
+                assert re.search(rb"(?i)no such image|being used|is using", err), (line, out, err)
+    for name in names:
+        ours.ok("pull", "-q", name)
+        assert ours.ok("run", "--rm", name, "echo", "fine") == "fine"
+    for name in names:
+        ours.ok("rmi", "-f", name)
+    folders = ours.engine.data_root / "content"
+    assert not list((folders / "ingest").iterdir())
+    known = {tuple(i["RepoTags"]) for i in ours.engine.request("GET", "/images/json")[1]}
+    assert known == {("busybox:latest",), ("hello-world:latest",)}
+
+
+def test_events(driver: Driver, repository: str) -> None:
+    """What pull and push tell: a name, not an id."""
+    driver.ok("tag", "busybox", f"{repository}:1")
+    begin = driver.engine.request("GET", "/info")[1]["SystemTime"]
+    driver.ok("push", f"{repository}:1")
+    driver.ok("pull", f"{repository}:1")
+    end = driver.engine.request("GET", "/info")[1]["SystemTime"]
+    shown = driver.ok(
+        *("events", "--since", begin, "--until", end, "-f", "type=image"),
+        *("--format", "{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}}"),
+    )
+    assert [line for line in shown.splitlines() if repository in line] == [
+        f"push {repository}:1 {repository}",
+        f"pull {repository}:1 {repository}",
+    ]

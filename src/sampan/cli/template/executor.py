@@ -298,6 +298,8 @@ class _State:
             if name in target.hidden():
                 raise self._error(f"wrong number of args for {name}: want 1 got 0")
             return target.columns()[name]()
+        if isinstance(target, Nil) and target.kind == "map" and not self._template.strict:
+            return MISSING  # a nil map has no entry, as an empty one
         if isinstance(target, Nil) and target.kind == "pointer":
             raise self._error(f"nil pointer evaluating {target.type_name}.{name}")
         # What was decoded into a map without a type is an interface to Go, whatever is in it.
