@@ -207,6 +207,10 @@ class Engine:
         for container in self.containers():
             self.request("DELETE", f"/containers/{container['Id']}?force=1&v=1", timeout=60)
 
+    def remove_volumes(self) -> None:
+        for volume in self.request("GET", "/volumes")[1].get("Volumes") or []:
+            self.request("DELETE", f"/volumes/{volume['Name']}?force=1")
+
     def dispose(self) -> None:
         """End the daemon and whatever it left running, and take its folders away."""
         if self.process is not None and self.process.poll() is None:
@@ -268,7 +272,7 @@ class Driver:
         return self.started[-1]
 
     def close(self) -> None:
-        """End what `popen` started, and remove every container."""
+        """End what `popen` started, and remove every container and volume."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
@@ -278,6 +282,7 @@ class Driver:
                     with contextlib.suppress(OSError):
                         stream.close()
         self.engine.remove_containers()
+        self.engine.remove_volumes()
 
     def inspect(self, name: str) -> dict[str, Any]:
         return json.loads(self.ok("inspect", name))[0]

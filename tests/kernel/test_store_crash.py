@@ -94,7 +94,7 @@ async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner, act
         if ["new:1"] in tags:
             store.remove_image("new:1", uses={})
         if store.volumes.find("vol"):
-            store.volumes.remove("vol")
+            await store.volumes.remove("vol")
         keys = store.snapshots.keys()
         for key in keys:
             store.snapshots.remove(key)
