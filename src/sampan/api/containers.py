@@ -98,9 +98,10 @@ async def inspect_container(call: Call) -> web.StreamResponse:
 
 def _graph_driver(call: Call, record: ContainerRecord) -> dict[str, Any]:
     try:
-        return graph_driver(record.driver, call.services.store.snapshots.mounts(record.id))
+        mounts = call.services.store.snapshots.mounts(record.id)
     except NotFound:  # its removal is under way
-        return graph_driver(record.driver, [])
+        mounts = []
+    return graph_driver(record.driver, mounts, pid=record.pid if record.state.alive else 0)
 
 
 async def start_container(call: Call) -> web.StreamResponse:

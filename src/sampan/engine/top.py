@@ -23,13 +23,14 @@ class Processes(NamedTuple):
 
 
 async def list_processes(services: Services, ref: str, options: str = "") -> Processes:
-    """`options` as a user gives them to ps(1). Raises NotFound, Conflict (it does not run), SampanError."""
+    """`options` as a user gives them to ps(1).
+    Raises NotFound, Conflict (it does not run), InvalidParameter (what ps does not take), SampanError."""
     options = options or DEFAULT
     if "\0" in options:
         raise InvalidParameter("invalid ps options: they contain a NUL byte")
     for name, title in _RENAMED.findall(options):
         if name != "pid":
-            raise SampanError(f'specifying "{name}={title}" is not allowed')
+            raise InvalidParameter(f'specifying "{name}={title}" is not allowed')
     record = services.containers.get(ref)
     transitions.check_top(record)
     pids = cgroup_of(services, record).processes()
@@ -52,15 +53,17 @@ async def _ps(services: Services, words: list[str], *, last: bool = False) -> st
     if not last:
         return None
     said = done.errors.decode("utf-8", "replace").partition("\n")[0].strip()
-    raise SampanError(f"ps: {said}" if said else f"error running ps: exit status {done.status}")
+    raise InvalidParameter(
+        f"ps: {said}" if said else f"error running ps: exit status {done.status}"
+    )
 
 
 def parse_output(output: str, pids: set[int]) -> Processes:
-    """Columns of ps(1), whose last one may hold blanks. Raises SampanError without a column `PID`."""
+    """Columns of ps(1), whose last one may hold blanks. Raises InvalidParameter without a column `PID`."""
     lines = output.split("\n")
     titles = lines[0].split()
     if "PID" not in titles:
-        raise SampanError("Couldn't find PID field in ps output")
+        raise InvalidParameter("Couldn't find PID field in ps output")
     at = titles.index("PID")
     rows = []
     shown = False
@@ -70,7 +73,7 @@ def parse_output(output: str, pids: set[int]) -> Processes:
             continue
         if fields[at] != "-":  # a thread, which belongs to the process before it
             if not fields[at].isdigit():
-                raise SampanError(f"Unexpected pid '{fields[at]}'")
+                raise InvalidParameter(f"Unexpected pid '{fields[at]}'")
             shown = int(fields[at]) in pids
         if shown:
             head = fields[: len(titles) - 1]

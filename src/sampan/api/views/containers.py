@@ -5,6 +5,7 @@ Everything that any version shows is here; `versions.FIELDS` takes out what a cl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from sampan.api.views.networking import network_settings, networks, ports_summar
 from sampan.engine import times
 from sampan.engine.query import Sizes
 from sampan.engine.records import ContainerRecord, MountPoint, State
+from sampan.spec import defaults
 from sampan.spec.container import ContainerConfig, HostConfig
+from sampan.spec.security_options import parse_security_options
 
 # Fields that Go leaves out when they are zero (`omitempty`).
 _CONFIG_OMITTED = (
@@ -122,6 +125,8 @@ def config(value: ContainerConfig) -> dict[str, Any]:
     if value.healthcheck is not None:
         body["Healthcheck"] = _without_zeros(body["Healthcheck"])
     body["Labels"] = body["Labels"] or {}
+    for name in ("Volumes", "Env"):
+        body[name] = body[name] or None
     return body
 
 
@@ -142,7 +147,29 @@ def host_config(value: HostConfig) -> dict[str, Any]:
     body["RestartPolicy"]["Name"] = body["RestartPolicy"]["Name"] or "no"
     body["PortBindings"] = body["PortBindings"] or {}
     body["ConsoleSize"] = body["ConsoleSize"] or [0, 0]
+    if value.memory_swappiness == -1:
+        body["MemorySwappiness"] = None
+    body.update(_protected_paths(value))
+    if value.security_opt is None and (
+        value.privileged or "host" in (value.ipc_mode, value.pid_mode)
+    ):
+        body["SecurityOpt"] = ["label=disable"]  # no labels could hold there
     return {**body, **_WINDOWS, "KernelMemory": 0, "KernelMemoryTCP": 0}
+
+
+def _protected_paths(value: HostConfig) -> Iterator[tuple[str, list[str] | None]]:
+    """What is masked and read-only when the caller says nothing, as the container has it."""
+    open_paths = parse_security_options(value.security_opt).system_paths_unconfined
+    for name, chosen, default in (
+        ("MaskedPaths", value.masked_paths, defaults.masked_paths(0)),
+        ("ReadonlyPaths", value.readonly_paths, list(defaults.READONLY_PATHS)),
+    ):
+        if value.privileged:
+            yield name, None
+        elif chosen is not None:
+            yield name, chosen
+        else:
+            yield name, [] if open_paths else default
 
 
 def _without_zeros(body: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +196,9 @@ def _mount(point: MountPoint) -> dict[str, Any]:
     body |= {"Source": point.source, "Destination": point.destination}
     if point.driver:
         body["Driver"] = point.driver
-    return body | {"Mode": point.mode, "RW": point.read_write, "Propagation": point.propagation}
+    # dockerd relabels named volumes as shared ones, whether the host has SELinux or not.
+    mode = "z" if point.type == "volume" and not (point.anonymous or point.mode) else point.mode
+    return body | {"Mode": mode, "RW": point.read_write, "Propagation": point.propagation}
 
 
 def summary(

@@ -10,8 +10,8 @@ from sampan.store.volumes import Volume, Volumes
 _KEYS = {"upperdir": "UpperDir", "workdir": "WorkDir"}
 
 
-def graph_driver(name: str, mounts: list[Mount]) -> dict[str, Any]:
-    """From the mount of the root file system. `MergedDir` stays out: no mount of it exists on the host."""
+def graph_driver(name: str, mounts: list[Mount], *, pid: int = 0) -> dict[str, Any]:
+    """From the mount of the root file system. No mount of it exists on the host: what runs is seen by its process."""
     data: dict[str, str] = {}
     for mount in mounts[:1]:
         lower = [word[9:] for word in mount.options if word.startswith("lowerdir=")]
@@ -23,6 +23,8 @@ def graph_driver(name: str, mounts: list[Mount]) -> dict[str, Any]:
                 data[_KEYS[word]] = path
         if mount.type == "bind":
             data["UpperDir"] = mount.source
+    if pid:
+        data["MergedDir"] = f"/proc/{pid}/root"
     return {"Data": data or None, "Name": name}
 
 
