@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from sampan.linux.netlink.codec import (
@@ -27,7 +28,6 @@ from sampan.linux.netlink.codec import (
     encode_string,
     encode_u32,
 )
-from sampan.spec.record import dataclass
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
