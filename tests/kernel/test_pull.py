@@ -135,6 +135,16 @@ async def test_layers_that_are_here(house: House, registry: Registry) -> None:
     assert house.said(first.layers[0])[-1] == "Already exists"
 
 
+async def test_rate_limits_are_shown(house: House, registry: Registry) -> None:
+    """At the end of a pull, when little is left."""
+    registry.add("a", "1", make_image([LOWER]))
+    registry.headers = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "3;w=21600"}
+    await house.pull(f"{registry.authority}/a:1")
+    assert house.messages[-1]["status"] == (
+        f"WARNING: {registry.authority} lets you pull 3 more of 100 images in 6 hours"
+    )
+
+
 async def test_an_index_within_an_index(house: House, registry: Registry) -> None:
     """With a platform, and where only the config says which."""
     document = make_image([LOWER])

@@ -54,6 +54,11 @@ class Batcher:
     def pending(self) -> bool:
         return bool(self._pending)
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that the client has not taken."""
+        return len(self._pending)
+
     def add(self, data: bytes) -> None:
         self._pending += data
         self._wake.set()
@@ -134,6 +139,8 @@ class Progress:
         self._out = out
 
     def __call__(self, message: dict[str, Any]) -> None:
+        if self._out.backlog > HIGH_WATER and message.get("progressDetail"):
+            return  # to a client that does not read, an amount is of no use: there will be a later one
         self._out.add(encode.json(message)[:-1] + b"\r\n")
 
     def failed(self, error: SampanError) -> None:

@@ -44,6 +44,20 @@ class RateLimit(NamedTuple):
     remaining: str
     source: str
 
+    def warning(self, host: str) -> str:
+        """For the user, when less than a tenth is left; else empty."""
+        limit, remaining = _leading(self.limit), _leading(self.remaining)
+        if limit <= 0 or remaining < 0 or remaining * 10 >= limit:
+            return ""
+        hours = _leading(self.limit.partition("w=")[2]) / 3600
+        span = f" in {hours:g} hours" if hours > 0 else ""
+        return f"WARNING: {host} lets you pull {remaining} more of {limit} images{span}"
+
+
+def _leading(text: str) -> int:
+    digits = text.partition(";")[0].strip()[:9]
+    return int(digits) if digits.isascii() and digits.isdigit() else -1
+
 
 class Request(NamedTuple):
     """One request before redirects; `document`: the whole answer has to come in its time."""

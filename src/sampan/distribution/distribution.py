@@ -24,7 +24,7 @@ from sampan.distribution.inspect import Inspected, inspect
 from sampan.distribution.layers import Layers
 from sampan.distribution.login import LoggedIn, log_in
 from sampan.distribution.options import Options
-from sampan.distribution.progress import Progress
+from sampan.distribution.progress import Progress, status
 from sampan.distribution.pull import Puller
 from sampan.distribution.push import Pusher, Uploads
 from sampan.distribution.registries import Registries
@@ -71,10 +71,16 @@ class Distribution:
         puller = Puller(
             self._store, self._client, self._layers, credentials or NOBODY, progress, platform
         )
+        before = dict(self._client.rate_limits)
         with disk_told():
             if all_tags:
-                return await puller.pull_all(reference)
-            return [await puller.pull(reference)]
+                images = await puller.pull_all(reference)
+            else:
+                images = [await puller.pull(reference)]
+        for host, limit in self._client.rate_limits.items():
+            if before.get(host) != limit and (text := limit.warning(host)):
+                progress(status(text))
+        return images
 
     async def push(
         self,

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from sampan.distribution import client as module
-from sampan.distribution.client import Client, PublicResolver, Request, is_local, read
+from sampan.distribution.client import Client, PublicResolver, RateLimit, Request, is_local, read
 from sampan.distribution.failures import RegistryError, Unreachable
 from sampan.distribution.hosts import Host
 from sampan.distribution.proxy import Proxies
@@ -304,6 +304,22 @@ async def test_a_dead_proxy_is_said_without_its_password(registry: Registry) -> 
     assert "proxyconnect tcp: dial tcp: connection refused" in str(caught.value)
     assert "hidden" not in str(caught.value)
     await client.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "text"),
+    [
+        ("100;w=21600", "9;w=21600", "WARNING: r lets you pull 9 more of 100 images in 6 hours"),
+        ("100", "0", "WARNING: r lets you pull 0 more of 100 images"),
+        ("100;w=21600", "10;w=21600", ""),
+        ("", "0", ""),
+        ("100;w=x", "nonsense", ""),
+        ("0;w=1", "0", ""),
+    ],
+)
+def test_little_is_left(limit: str, remaining: str, text: str) -> None:
+    """Said only when it is time to say it."""
+    assert RateLimit(limit, remaining, "").warning("r") == text
 
 
 async def test_rate_limits_are_remembered(client: Client, registry: Registry) -> None:

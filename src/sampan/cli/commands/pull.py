@@ -8,6 +8,7 @@ from sampan.cli.flags import Flag
 from sampan.cli.kinds import STRING, SWITCH
 from sampan.cli.names import parse_name
 from sampan.cli.pull import request_pull
+from sampan.cli.trust import check_trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ FLAGS = (
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
+    check_trust(values)
     reference = parse_name(arguments[0], values)
     request_pull(
         app,

@@ -13,6 +13,7 @@ from sampan.cli.kinds import STRING, SWITCH
 from sampan.cli.names import image_path, parse_name
 from sampan.cli.note import print_note
 from sampan.cli.progress import show_messages
+from sampan.cli.trust import check_trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _NOTE = (
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
+    check_trust(values)
     platform = _platform(values["platform"]) if values["platform"] else None
     reference = parse_name(arguments[0], values)
     if reference.digest is not None:

@@ -9,6 +9,7 @@ from sampan.cli.container.build import build_create
 from sampan.cli.container.files import go_reason
 from sampan.cli.failure import DaemonError, Failure
 from sampan.cli.names import parse_image
+from sampan.cli.trust import check_trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def build_body(app: App, values: Values, arguments: list[str]) -> dict[str, Any]
 
 def create_container(app: App, values: Values, body: dict[str, Any]) -> str:
     """The new container's id. Pulls the image if it must and may."""
+    check_trust(values)
     with _IdFile(values["cidfile"]) as id_file:
         reference = parse_image(body["Image"])
         platform = _platform(values["platform"])
