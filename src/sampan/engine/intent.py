@@ -13,7 +13,7 @@ from sampan.engine import devices, lookup
 from sampan.engine.paths import Paths
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
-from sampan.errors import Conflict, InvalidParameter, NotImplementedHere, SampanError
+from sampan.errors import Conflict, InvalidParameter, SampanError
 from sampan.linux.atomic import write_file
 from sampan.linux.kernel import Kernel
 from sampan.spec.container import HostConfig, ThrottleDevice, WeightDevice
@@ -45,7 +45,7 @@ def build_intent(
         held_capabilities=services.host.capabilities,
         mounts=mounts,
         etc_files=_etc_files(services, record),
-        shm_path="/dev/shm" if host.ipc_mode == "host" else "",
+        shm_path=_shm_path(services, host),
         devices=tuple(found),
         block_devices=block_devices(host),
         rlimits_held=rlimits_held(services.host.capabilities),
@@ -57,6 +57,14 @@ def build_intent(
         no_new_privileges=config.no_new_privileges,
         seccomp_profile=services.seccomp_default,
     )
+
+
+def _shm_path(services: Services, host: HostConfig) -> str:
+    """Of the host, or of the container whose IPC namespace is joined; "" for one of its own."""
+    prefix, _, ref = host.ipc_mode.partition(":")
+    if prefix == "container":
+        return f"/proc/{services.containers.get(ref).pid}/root/dev/shm"
+    return "/dev/shm" if prefix == "host" else ""
 
 
 def _etc_files(services: Services, record: ContainerRecord) -> dict[str, str]:
@@ -104,7 +112,7 @@ def block_devices(host: HostConfig) -> dict[str, tuple[int, int]]:
         try:
             status = os.stat(device.path)
         except OSError as error:
-            raise SampanError(f"{device.path}: {(error.strerror or '').lower()}") from None
+            raise SampanError(f"stat {device.path}: {(error.strerror or '').lower()}") from None
         if not stat.S_ISBLK(status.st_mode):
             raise InvalidParameter(f"{device.path}: not a block device")
         found[device.path] = (os.major(status.st_rdev), os.minor(status.st_rdev))
@@ -139,10 +147,6 @@ def joined_namespaces(services: Services, host: HostConfig) -> dict[str, int]:
         for kind, (name, mode) in wanted.items():
             prefix, _, ref = mode.partition(":")
             if prefix == "container" and ref:
-                if kind == "ipc":
-                    raise NotImplementedHere(
-                        "joining another container's IPC namespace is not supported"
-                    )
                 found[kind] = _open_namespace(services, ref, name, kind)
     except BaseException:
         for fd in found.values():
@@ -155,9 +159,18 @@ def _open_namespace(services: Services, ref: str, name: str, kind: str) -> int:
     other = services.containers.get(ref)
     if other.state is State.RESTARTING:
         raise Conflict(f"Container {other.id} is restarting, wait until the container is running")
+    if not other.state.alive and kind == "ipc":
+        raise Conflict(
+            f"can't join IPC of container {other.id}: container {other.id} is not running"
+        )
     if not other.state.alive:
         what = "join network of" if kind == "network" else f"join {kind.upper()} of"
         raise Conflict(f"cannot {what} a non running container: {other.id}")
+    if kind == "ipc" and other.host_config.ipc_mode != "shareable":
+        raise InvalidParameter(
+            f"can't join IPC of container {other.id}: non-shareable IPC "
+            "(hint: use IpcMode:shareable for the donor container)"
+        )
     return os.open(f"/proc/{other.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
 
 

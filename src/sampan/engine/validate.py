@@ -146,6 +146,10 @@ def _check_shared_network(config: ContainerConfig, host: HostConfig) -> None:
 
 
 def _check_engine(host: HostConfig) -> None:
+    if host.isolation not in ("", "default"):
+        raise InvalidParameter(
+            f"Invalid isolation: \"{host.isolation}\" - linux only supports 'default'"
+        )
     if host.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:

@@ -68,6 +68,26 @@ def knows_single_layers(release: str) -> bool:
     return not (major.isdigit() and minor.isdigit()) or (int(major), int(minor)) >= (6, 7)
 
 
+def clone_from_namespace(kernel: Kernel, pid: int, path: str, *, recursive: bool) -> int:
+    """A detached copy of the mount at `path` of the mount namespace that the process is in: open_tree(2) copies
+    only what is in the caller's own. The calling thread is moved there and back."""
+    back: list[int] = []
+    try:
+        for place, flags in _PLACES:
+            back.append(kernel.openat2(c.AT_FDCWD, place, flags))
+        other = kernel.openat2(c.AT_FDCWD, f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        back.append(other)
+        kernel.setns(other, c.CLONE_NEWNS)
+        try:
+            deep = c.AT_RECURSIVE if recursive else 0
+            return kernel.open_tree(c.AT_FDCWD, path, c.OPEN_TREE_CLONE | deep)
+        finally:
+            _go_back(kernel, *back[:3])
+    finally:
+        for fd in back:
+            kernel.close(fd)
+
+
 def overlay_by_mount(
     kernel: Kernel, options: Sequence[str], attributes: int, *, source: str = "overlay"
 ) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import re
 import stat
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
-from sampan.linux.filesystems import make_file_system, make_overlay
+from sampan.linux.filesystems import clone_from_namespace, make_file_system, make_overlay
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.copyup import copy_tree
@@ -22,6 +23,8 @@ from sampan.runtime.idmap import IdMapping, map_mount
 from sampan.runtime.options import MountOptions
 from sampan.spec.record import dataclass
 
+# A path of another container, for what containers share.
+_OF_ANOTHER = re.compile(r"/proc/(\d+)/root(/.*)", re.ASCII)
 _ONTO = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
 # What lxcfs and the like may replace with files of their own; runc's list.
 _ALLOWED_INSIDE_PROC = frozenset(
@@ -113,7 +116,7 @@ class BindMount(Operation):
         return f'error mounting "{self.source}" to rootfs at "{self.destination}"'
 
     def prepare(self, kernel: Kernel, context: Context) -> None:
-        tree = clone_tree(kernel, c.AT_FDCWD, self.source, recursive=self.options.recursive)
+        tree = self._clone(kernel)
         context.prepared[id(self)] = tree
         # A copy belongs to its source's peer group: what is mounted in it would show on the host.
         settled = self.options.propagation and self.options.propagation != c.MS_SHARED
@@ -123,6 +126,13 @@ class BindMount(Operation):
         set_attributes(kernel, tree, self.options)
         if self.ids is not None:
             map_mount(kernel, tree, self.ids, context.namespaces)
+
+    def _clone(self, kernel: Kernel) -> int:
+        recursive = self.options.recursive
+        other = _OF_ANOTHER.fullmatch(self.source)
+        if other is not None:
+            return clone_from_namespace(kernel, int(other[1]), other[2], recursive=recursive)
+        return clone_tree(kernel, c.AT_FDCWD, self.source, recursive=recursive)
 
     def execute(self, kernel: Kernel, context: Context) -> None:
         tree = context.prepared[id(self)]

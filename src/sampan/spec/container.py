@@ -165,6 +165,7 @@ class HostConfig(Struct, kw_only=True):
     extra_hosts: list[str] | None = field(default=None, name="ExtraHosts")
     group_add: list[str] | None = field(default=None, name="GroupAdd")
     ipc_mode: str = field(default="", name="IpcMode")
+    isolation: str = field(default="", name="Isolation")
     cgroup: str = field(default="", name="Cgroup")
     links: list[str] | None = field(default=None, name="Links")
     oom_score_adj: int = field(default=0, name="OomScoreAdj")

@@ -13,7 +13,7 @@ import pytest
 from sampan.engine import devices, etc, exec_process, intent, lookup, seccomp
 from sampan.engine.records import Endpoint, ExecRecord
 from sampan.engine.seccomp import compile_filter
-from sampan.errors import InvalidParameter, NotImplementedHere, SampanError
+from sampan.errors import InvalidParameter, SampanError
 from sampan.linux import filesystems
 from sampan.spec.container import DeviceMapping, HostConfig, WeightDevice
 from sampan.spec.mount import Mount
@@ -109,7 +109,7 @@ async def test_cgroup_parents(rooms: Rooms) -> None:
 
 
 async def test_namespaces_of_others(rooms: Rooms) -> None:
-    """By descriptor; the IPC namespace of another is refused, and nothing stays open."""
+    """By descriptor; an IPC namespace that is not shared is refused, and nothing stays open."""
     other = await rooms.create("other")
     actor = rooms.services.containers.actor("other")
     from sampan.engine.records import State
@@ -125,7 +125,7 @@ async def test_namespaces_of_others(rooms: Rooms) -> None:
         for fd in found.values():
             os.close(fd)
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(NotImplementedHere):
+    with pytest.raises(InvalidParameter, match="non-shareable IPC"):
         intent.joined_namespaces(
             rooms.services, HostConfig(network_mode="container:other", ipc_mode="container:other")
         )
