@@ -1,6 +1,7 @@
 """A process that works on a store and kills itself at the N-th call that changes a disk.
 
-    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, volume, snapshot, pull (a name)
+    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, volume, snapshot, pull (a name),
+                                                             commit, commit-copy, unshare (of the container `box`)
 
 Exits with 0 when the action was over before the N-th call, and dies by SIGKILL otherwise.
 """
@@ -17,8 +18,11 @@ from typing import Any
 from sampan.distribution.credentials import NOBODY
 from sampan.distribution.distribution import Distribution
 from sampan.distribution.options import Options
+from sampan.spec.container import ContainerConfig
 from sampan.spec.reference import parse
-from sampan.store import metadata
+from sampan.store import commit, metadata
+from sampan.store.images import Image
+from sampan.store.manifests import encode_child
 from sampan.store.store import Store, open_store
 from tests.fakes.spawn import ForkingSpawner
 
@@ -65,15 +69,40 @@ async def act(store: Store, action: str, archive: str) -> None:
     elif action == "rmi":
         store.remove_image("old:1", uses={})
         await store.trash.empty()
+    elif action in ("commit", "commit-copy"):
+        await commit_box(store, "new:1", copy=action == "commit-copy")
+    elif action == "unshare":
+        await store.snapshots.unshare("box")
     elif action == "volume":
         store.volumes.create("vol")
-        store.volumes.remove("vol")
+        await store.volumes.remove("vol")
         await store.trash.empty()
     elif action == "snapshot":
         top = store.images.resolve("old:1").top
         store.snapshots.prepare("container", top)
         store.snapshots.remove("container")
         await store.trash.empty()
+
+
+async def commit_box(store: Store, name: str, *, copy: bool) -> Image:
+    """What the container `box` wrote over `old:1` becomes an image."""
+    base = store.images.resolve("old:1")
+    with store.leases.open() as lease, store.unpacker.stage() as stage:
+        if copy:
+            await store.snapshots.copy("box", stage, sync=False)
+            written = await commit.take_copy(store, "box", stage, lease)
+        else:
+            written = await commit.take(store, "box", lease)
+        raw = encode_child(
+            base.raw_config,
+            ContainerConfig(cmd=["sh"]),
+            written.diff,
+            author="",
+            message="",
+            created_by="sh",
+            created="2026-11-24T00:00:00Z",
+        )
+        return await commit.record(store, written, base, raw, lease, name=parse(name))
 
 
 async def pull(store: Store, name: str) -> None:

@@ -42,8 +42,23 @@ class ForkingSpawner:
         self.pids: list[int] = []
 
     async def __call__(self, role: str, args: dict[str, Any], fds: list[int]) -> Spawned:
+        """A caller that is cancelled still takes its answer; else the next one would get it."""
+        asked = asyncio.ensure_future(self._ask(role, args, [os.dup(fd) for fd in fds]))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            while not asked.done():
+                await asyncio.wait([asked])
+            os.close(asked.result().pidfd)
+            raise
+
+    async def _ask(self, role: str, args: dict[str, Any], fds: list[int]) -> Spawned:
         async with self._lock:
-            self._channel.send({"role": role, "args": args}, fds)
+            try:
+                self._channel.send({"role": role, "args": args}, fds)
+            finally:
+                for fd in fds:
+                    os.close(fd)
             loop = asyncio.get_running_loop()
             ready = asyncio.Event()
             loop.add_reader(self._channel.fileno(), ready.set)
@@ -68,7 +83,7 @@ def serve(fd: int) -> None:
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     channel = Channel.adopt(fd)
-    while (packet := channel.receive()) is not None:
+    while (packet := _next(channel)) is not None:
         message, fds = packet
         _reap()
         pid = os.fork()
@@ -82,6 +97,13 @@ def serve(fd: int) -> None:
         channel.send({"pid": pid}, [pidfd])
         for received in [pidfd, *fds]:
             os.close(received)
+
+
+def _next(channel: Channel) -> tuple[dict[str, Any], list[int]] | None:
+    try:
+        return channel.receive()
+    except ConnectionResetError:  # closed with an answer still unread
+        return None
 
 
 def _reap() -> None:

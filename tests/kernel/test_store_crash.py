@@ -18,6 +18,7 @@ import pytest
 
 from sampan.store.store import Store, open_store
 from tests.archives import archive, directory, file
+from tests.fakes.dying import commit_box
 from tests.fakes.spawn import ForkingSpawner
 from tests.kernel.test_load import LOWER, NOTHING, UPPER, docker_archive, leftovers
 from tests.stores import stream
@@ -66,6 +67,41 @@ def check(store: Store, *, parts: bool = False) -> None:
     assert set(os.listdir(os.path.join(store.data_root, "volumes"))) == names
 
 
+@pytest.mark.parametrize("action", ["commit", "commit-copy", "unshare"])
+@pytest.mark.timeout(300)
+async def test_every_point_of_death_around_a_commit(
+    tmp_path: Path, spawner: ForkingSpawner, action: str
+) -> None:
+    """What the container wrote is never lost, the image is whole or not there, and the next commit succeeds."""
+    root = tmp_path / "data"
+    store = await restart(root, spawner)
+    old = await store.import_rootfs(stream(OLD), reference="old:1")
+    store.snapshots.prepare("box", old.top)
+    wrote = Path(store.snapshots.upper_path("box"))
+    (wrote / "mine").write_bytes(b"precious" * 1000)
+    if action == "unshare":
+        await commit_box(store, "new:1", copy=False)
+    await store.close()
+    deaths, at = 0, 1
+    while await asyncio.to_thread(die, root, action, at, tmp_path):
+        deaths += 1
+        store = await restart(root, spawner)
+        check(store)
+        assert (await store.check()).problems == []
+        found = Path(store.snapshots.upper_path("box"), "mine").read_bytes()
+        assert found == b"precious" * 1000
+        made = await commit_box(store, "again:1", copy=False)
+        assert len(made.chain) == 2
+        if action != "unshare":
+            await store.snapshots.unshare("box")
+            for image in store.images.list():
+                if "old:1" not in image.repo_tags:
+                    store.remove_image(image.id, uses={}, force=True)
+        await store.close()
+        at += 1 if at < 8 else 4
+    assert deaths >= 5
+
+
 @pytest.mark.parametrize("action", ["load", "import", "rmi", "volume", "snapshot"])
 @pytest.mark.timeout(300)
 async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner, action: str) -> None:
@@ -104,4 +140,5 @@ async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner, act
     assert dirty or action == "volume", "no death left anything, so the sweep was not tested"
     store = await restart(root, spawner)
     check(store)
+    assert (await store.check()).problems == []
     await store.close()

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from sampan.distribution import hosts
 from sampan.distribution.client import Client, RateLimit
 from sampan.distribution.credentials import NOBODY, Credentials
-from sampan.distribution.failures import disk_told
 from sampan.distribution.inspect import Inspected, inspect
 from sampan.distribution.layers import Layers
 from sampan.distribution.login import LoggedIn, log_in
@@ -31,6 +30,7 @@ from sampan.distribution.registries import Registries
 from sampan.distribution.search import SearchResult, find
 from sampan.spec.platform import Platform
 from sampan.spec.reference import Reference
+from sampan.store.disk import disk_told
 from sampan.store.images import Image
 from sampan.store.store import Store
 

@@ -16,8 +16,6 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -253,17 +251,6 @@ def _system(error: OSError) -> str:
         return known[number]
     text = os.strerror(number) if number > 0 else error.strerror or str(error)
     return clean(text).lower()[:200]
-
-
-@contextmanager
-def disk_told() -> Iterator[None]:
-    """A failure of our own disk becomes a SampanError in Go's words: `write /…/x: no space left on device`."""
-    try:
-        yield
-    except OSError as error:
-        text = (os.strerror(error.errno) if error.errno else str(error)).lower()
-        where = f" {error.filename}" if error.filename else ""
-        raise SampanError(f"write{where}: {text}") from error
 
 
 def pull_error(error: SampanError, reference: Reference) -> SampanError:

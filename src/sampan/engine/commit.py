@@ -22,6 +22,7 @@ from sampan.spec.dockerfile import apply_changes
 from sampan.spec.reference import Reference
 from sampan.store import commit
 from sampan.store.commit import Written
+from sampan.store.disk import disk_told
 from sampan.store.import_rootfs import target_reference
 from sampan.store.leases import Lease
 from sampan.store.manifests import encode_child
@@ -55,7 +56,7 @@ async def commit_container(
     if base is not None and len(base.chain) >= LAYER_LIMIT:
         raise SampanError("max depth exceeded")
     store = services.store
-    with store.leases.open() as lease, store.unpacker.stage() as stage:
+    with disk_told(), store.leases.open() as lease, store.unpacker.stage() as stage:
         written = await _take(services, actor, stage, lease, pause=pause)
         raw = encode_child(
             base.raw_config if base is not None else b"{}",

@@ -18,6 +18,7 @@ from sampan.spec.patterns import path_match
 from sampan.spec.platform import Platform
 from sampan.spec.reference import Reference, parse
 from sampan.store import save
+from sampan.store.disk import disk_told
 from sampan.store.image_remove import Use
 from sampan.store.images import Image
 
@@ -151,9 +152,10 @@ async def import_image(
     """A root file system as a tar stream becomes an image. `reference` is `repo[:tag]`, or empty.
 
     Raises InvalidParameter for a bad archive or change."""
-    image = await services.store.import_rootfs(
-        chunks, reference=reference, changes=changes or (), message=message, platform=platform
-    )
+    with disk_told():
+        image = await services.store.import_rootfs(
+            chunks, reference=reference, changes=changes or (), message=message, platform=platform
+        )
     tell(services, "import", image.id, reference)
     return image
 
@@ -167,7 +169,9 @@ async def load_images(
     progress: Callable[[dict[str, Any]], Any],
 ) -> None:
     """`docker load`: `progress` gets JSON messages ({"stream": …}) while it goes. Raises InvalidParameter, NotFound."""
-    for image in await services.store.load(chunks, progress, quiet=quiet, platforms=platforms):
+    with disk_told():
+        loaded = await services.store.load(chunks, progress, quiet=quiet, platforms=platforms)
+    for image in loaded:
         tell(services, "load", image.id, image.id)
 
 

@@ -103,7 +103,8 @@ class Applier:
         elif header.type in (tar.CHARACTER, tar.BLOCK_DEVICE, tar.FIFO):
             self._node(self._above(above), leaf, name, header)
         else:
-            raise ProtocolError(f"unsupported type {header.type!r} in the tar archive")
+            kind = header.type.decode("ascii", "replace")
+            raise ProtocolError(f"unhandled tar header type {ord(kind)}")
 
     def data(self, piece: memoryview) -> None:
         """A piece of the content; dropped where the entry can have none (whiteouts)."""

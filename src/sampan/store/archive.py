@@ -150,7 +150,7 @@ async def read_archive(
         try:
             await archive.take(tar.TarReader(), chunks)
         except ProtocolError as error:
-            raise InvalidParameter(f"invalid archive: {error}") from None
+            raise InvalidParameter(str(error)) from None
         yield archive
     finally:
         archive.close()

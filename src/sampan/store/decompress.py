@@ -149,7 +149,7 @@ class Decompressor:
             if self._head:
                 yield self._head
         elif self._member is not None:
-            raise ProtocolError(f"unexpected end of the {self.compression} stream")
+            raise ProtocolError("unexpected EOF")
 
     def _expand(self, data: bytes) -> Iterator[bytes]:
         # A member is fed little at first: what it leaves unused is handed back, so that a stream of a

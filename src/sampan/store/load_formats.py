@@ -135,7 +135,7 @@ def _image_manifest(archive: Archive, descriptor: Descriptor, depth: int) -> byt
         return raw
     if descriptor.media_type not in spec.INDEXES:
         raise InvalidParameter(
-            f"unsupported media type {descriptor.media_type[:80]!r} in the index"
+            f'unsupported media type "{descriptor.media_type[:80]}" in the index'
         )
     for inner in parse_index(raw).manifests:
         found = _image_manifest(archive, inner, depth + 1)

@@ -23,6 +23,7 @@ class Trash:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         os.makedirs(path, 0o700, exist_ok=True)
 
     def discard(self, path: str) -> None:
@@ -51,12 +52,13 @@ class Trash:
 
     async def close(self) -> None:
         if self._task is not None:
+            self._closed = True  # asyncio.wait_for of Python 3.11 may swallow a cancellation
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             await self._wake.wait()
             self._wake.clear()
             try:

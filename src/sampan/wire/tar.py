@@ -46,6 +46,11 @@ _HEADER_ONLY = frozenset((LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIF
 _UNSUPPORTED = {b"S": "sparse files", b"M": "several volumes", b"V": "volume labels"}
 _XATTR = b"SCHILY.xattr."
 
+# Go's words, which Docker passes on.
+_INVALID = "archive/tar: invalid tar header"
+_TOO_LONG = "archive/tar: header field too long"
+_CUT = "unexpected EOF"
+
 # name mode uid gid size mtime checksum type linkname magic+version uname gname major minor prefix
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZERO = bytes(BLOCK)
@@ -175,7 +180,7 @@ class TarReader:
         if self.finished:
             return
         if self._left or self._partial or self._extension is not None or self._has_extensions():
-            raise ProtocolError("unexpected end of the tar archive")
+            raise ProtocolError(_CUT)
 
     def _has_extensions(self) -> bool:
         return bool(self._local) or self._long_name is not None or self._long_link is not None
@@ -187,12 +192,12 @@ class TarReader:
             self.finished = self._zeros == 2
             return None
         if self._zeros:
-            raise ProtocolError("invalid tar header: data after a block of zeros")
+            raise ProtocolError(_INVALID)
         fields = _FIELDS.unpack(block)
-        if not _checksum_ok(block, _parse_number(fields[6], "checksum")):
-            raise ProtocolError("invalid tar header")
+        if not _checksum_ok(block, _parse_number(fields[6])):
+            raise ProtocolError(_INVALID)
         kind = fields[7]
-        size = _parse_number(fields[4], "size")
+        size = _parse_number(fields[4])
         if kind in _EXTENSIONS:
             self._begin_extension(kind, size)
             return None
@@ -216,17 +221,17 @@ class TarReader:
             name = _text(fields[14]) + b"/" + name
         header = Header(name, kind, size=size)
         number = self._number
-        header.mode = number(fields[1], "mode") & 0o7777
-        header.uid = number(fields[2], "uid")
-        header.gid = number(fields[3], "gid")
-        header.mtime_ns = number(fields[5], "mtime") * 1_000_000_000
+        header.mode = number(fields[1]) & 0o7777
+        header.uid = number(fields[2])
+        header.gid = number(fields[3])
+        header.mtime_ns = number(fields[5]) * 1_000_000_000
         header.linkname = _text(fields[8])
         if fields[9].startswith(b"ustar"):
             header.uname = _text(fields[10])
             header.gname = _text(fields[11])
             if kind in (CHARACTER, BLOCK_DEVICE):
-                header.major = number(fields[12], "major")
-                header.minor = number(fields[13], "minor")
+                header.major = number(fields[12])
+                header.minor = number(fields[13])
         return header
 
     def _begin_content(self, header: Header) -> None:
@@ -250,7 +255,7 @@ class TarReader:
 
     def _begin_extension(self, kind: bytes, size: int) -> None:
         if not 0 <= size <= EXTENSION_LIMIT:
-            raise ProtocolError(f"a tar header of {size} bytes is larger than {EXTENSION_LIMIT}")
+            raise ProtocolError(_TOO_LONG)
         self._extension_type = kind
         self._extension = bytearray()
         self._left = size
@@ -268,7 +273,7 @@ class TarReader:
         elif self._extension_type == _PAX_GLOBAL:
             self._global |= _records(data)
             if len(self._global) > RECORD_LIMIT:
-                raise ProtocolError("too many records in a tar header")
+                raise ProtocolError(_TOO_LONG)
         else:
             self._local = _records(data)
 
@@ -283,11 +288,11 @@ class TarReader:
                 _apply_record(header, key, value)
         header.xattrs = xattrs or None
 
-    def _number(self, field: bytes, what: str) -> int:
+    def _number(self, field: bytes) -> int:
         """An octal or base-256 field. Memoised: owners, modes and times repeat in an archive."""
         value = self._numbers.get(field)
         if value is None:
-            value = _parse_number(field, what)
+            value = _parse_number(field)
             if len(self._numbers) >= _MEMO_LIMIT:
                 self._numbers.clear()
             self._numbers[field] = value
@@ -307,13 +312,13 @@ def _text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
-def _parse_number(field: bytes, what: str) -> int:
+def _parse_number(field: bytes) -> int:
     if field[0] & 0x80:  # base-256, GNU: two's complement without the mark bit
         value = int.from_bytes(field, "big") & ~(1 << (8 * len(field) - 1))
         if field[0] & 0x40:
             value -= 1 << (8 * len(field) - 1)
         if not -(1 << 62) < value < 1 << 62:
-            raise ProtocolError(f"invalid tar header: {what} is out of range")
+            raise ProtocolError(_INVALID)
         return value
     digits = field.strip(b" \0")
     if not digits:
@@ -323,7 +328,7 @@ def _parse_number(field: bytes, what: str) -> int:
             return int(digits, 8)
     except ValueError:
         pass
-    raise ProtocolError(f"invalid tar header: {what} is {digits!r}")
+    raise ProtocolError(_INVALID)
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
@@ -336,13 +341,13 @@ def _records(data: bytes) -> dict[bytes, bytes]:
         end = at + int(length) if length.isdigit() else 0
         equals = data.find(b"=", space, end)
         if not (space < equals < end <= len(data)) or data[end - 1] != 0x0A:
-            raise ProtocolError("invalid record in an extended tar header")
+            raise ProtocolError(_INVALID)
         key, value = data[space + 1 : equals], data[equals + 1 : end - 1]
         if not key or b"\0" in key or (b"\0" in value and not key.startswith(_XATTR)):
-            raise ProtocolError("invalid record in an extended tar header")
+            raise ProtocolError(_INVALID)
         count += 1
         if count > RECORD_LIMIT:
-            raise ProtocolError("too many records in a tar header")
+            raise ProtocolError(_TOO_LONG)
         records[key] = value
         at = end
     return records
@@ -369,7 +374,7 @@ def _apply_record(header: Header, key: bytes, value: bytes) -> None:
 
 def _decimal(value: bytes) -> int:
     if not value.isdigit() or len(value) > 19:
-        raise ProtocolError(f"invalid number {value[:32]!r} in an extended tar header")
+        raise ProtocolError(_INVALID)
     return int(value)
 
 
@@ -377,7 +382,7 @@ def _parse_time(value: bytes) -> int:
     """Decimal seconds with a fraction, in nanoseconds; digits beyond those are cut."""
     seconds, _, fraction = value.removeprefix(b"-").partition(b".")
     if not seconds.isdigit() or len(seconds) > 12 or (fraction and not fraction.isdigit()):
-        raise ProtocolError(f"invalid time {value[:32]!r} in an extended tar header")
+        raise ProtocolError(_INVALID)
     total = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0") or 0)
     return -total if value.startswith(b"-") else total
 

@@ -67,7 +67,7 @@ def test_zstd_skippable_frames_are_skipped() -> None:
 def test_broken_streams_are_refused(name: str) -> None:
     """Cut, changed in the middle, changed in the checksum, garbage behind: an error of ours each time."""
     packed = PACK[name](PLAIN[:300_000])
-    with pytest.raises(ProtocolError, match=f"unexpected end of the {name} stream"):
+    with pytest.raises(ProtocolError, match="unexpected EOF"):
         expand(packed[:-5])
     changed = bytearray(packed)
     changed[len(packed) // 2] ^= 0xFF

@@ -228,7 +228,7 @@ async def test_bad_archives_are_refused(tmp_path: Path, files: Files, message: s
 async def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
     """Garbage and a cut stream."""
     content = Content(str(tmp_path / "content"))
-    with pytest.raises(InvalidParameter, match="invalid archive"):
+    with pytest.raises(InvalidParameter, match=r"invalid tar header|unexpected EOF|invalid gzip"):
         async with read_archive(content, stream(data), Leases().open()):
             pass
     assert content.ingest_paths() == []

@@ -36,7 +36,7 @@ async def test_decompressed() -> None:
     """Plain bytes; a broken stream is the caller's fault."""
     packed = gzip.compress(DATA)
     assert b"".join([piece async for piece in decompressed(stream(packed, 100))]) == DATA
-    with pytest.raises(InvalidParameter, match="unexpected end of the gzip stream"):
+    with pytest.raises(InvalidParameter, match="unexpected EOF"):
         async for _ in decompressed(stream(packed[:-1])):
             pass
 

@@ -273,14 +273,14 @@ def test_numbers_are_digits_only(number: bytes) -> None:
     block[100:108] = number[:8]
     block[148:156] = b"        "
     block[148:156] = b"%06o\0 " % sum(block)
-    with pytest.raises(ProtocolError, match="mode"):
+    with pytest.raises(ProtocolError, match="invalid tar header"):
         read(bytes(block))
 
 
 def test_header_bombs_are_cheap() -> None:
     """A million records, and endless extensions without an entry, end quickly and in one error."""
     start = time.process_time()
-    with pytest.raises(ProtocolError, match="too many records"):
+    with pytest.raises(ProtocolError, match="header field too long"):
         read(pax(b"6 a=b\n" * 170_000))
     extensions = pax(b"6 a=b\n")[:1024] * 20_000
     with pytest.raises(ProtocolError):
