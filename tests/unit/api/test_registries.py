@@ -213,3 +213,23 @@ async def test_login(api: Api, registry: FakeDistribution) -> None:
         assert (answer.status, answer.message) == (status, str(failure))
     registry.failure = InvalidParameter("never asked")
     assert (await api.call("POST", "/auth", {"username": 1})).message.startswith("invalid JSON")
+
+
+async def test_a_client_that_does_not_read(api: Api, registry: FakeDistribution) -> None:
+    """Amounts are left out as long as nobody takes them; what a layer has become is not."""
+    amount = {"status": "Downloading", "id": "x" * 1000, "progressDetail": {"current": 1}}
+    states = [{"status": "Pull complete", "id": str(n), "progressDetail": {}} for n in range(3)]
+    registry.messages = [amount] * 20_000 + states
+    reader, writer = await api.open()
+    writer.write(
+        b"POST /images/create?fromImage=x HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n"
+    )
+    async with asyncio.timeout(20):
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = b""
+        while not body.endswith(b"\r\n0\r\n\r\n"):
+            body += await reader.read(1 << 16)
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200")
+    assert len(body) < 2 << 20
+    assert body.count(b"Pull complete") == 3
