@@ -471,3 +471,40 @@ def test_events(mine: Driver) -> None:
         *("image tag", "container commit", "image save", "image load"),
         *("image untag", "image delete", "image prune"),
     ]
+
+
+def test_ten_at_once(mine: Driver, tmp_path: Path) -> None:
+    """Loads, removals, commits, prunes and runs of overlapping images all at once: none breaks another, and the store
+    is in order afterwards."""
+    for number in range(3):
+        mine.ok("run", "--name", "box", "busybox", "sh", "-c", f"echo {number} > /n{number}")
+        mine.ok("commit", "-c", f'CMD ["cat", "/n{number}"]', "box", f"many:{number}")
+        mine.ok("rm", "box")
+    path = tmp_path / "many.tar"
+    mine.ok("save", "-o", str(path), "many:0", "many:1", "many:2")
+    words: list[list[str]] = []
+    for number in range(3):
+        words += [
+            ["load", "-q", "-i", str(path)],
+            ["rmi", "-f", f"many:{number}"],
+            ["run", "--rm", f"many:{number}"],
+        ]
+    words.append(["image", "prune", "-f"])
+    for _ in range(3):
+        started = [(word, mine.popen(*word, stdin=subprocess.DEVNULL)) for word in words]
+        for word, process in started:
+            out, err = process.communicate(timeout=120)
+            if word[0] in ("load", "image"):
+                assert process.returncode == 0, (word, err)
+            elif process.returncode:
+                # It was removed a moment ago, or is used at this moment.
+                assert re.search(rb"No such image|Unable to find image|is using|being used", err), (
+                    err
+                )
+            elif word[0] == "run":
+                assert out.decode().strip() == word[2][-1]
+        result = Driver(mine.engine, "sampan")("system", "fsck")
+        assert result.code == 0, result.out
+    mine.ok("load", "-q", "-i", str(path))
+    for number in range(3):
+        assert mine.ok("run", "--rm", f"many:{number}") == str(number)
