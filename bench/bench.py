@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.engines import Engine
 
+from bench import looking
 from bench.peers import (
     ENVIRONMENT,
     PROJECT,
@@ -222,6 +223,8 @@ def main() -> None:
                 "≤ 20 ms",
             ),
             *memory(found, 20),
+            *looking.listing(found, rounds),
+            *looking.copying(found, max(1, rounds // 5)),
         ]
         show(rows)
     if options.json:

@@ -6,6 +6,7 @@ rooms are therefore inside functions. What a step does is its room's affair.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FAILED = 1
 BAD_USAGE = 125
 OOM_SCORE = -500
+GARBAGE_THRESHOLD = 20_000  # new containers (Python's) between two looks
 
 
 def main() -> int:
@@ -165,6 +167,9 @@ async def _run(
     with phase("listen"):
         for sock in sockets:
             await listener.listen(sock)
+    # What is there now stays; and a list of a thousand containers is no reason to look through all of it.
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     instance.notify(os.environ, "READY=1")
     reconcile.apply_policies(services)
     try:

@@ -64,6 +64,8 @@ def parse_filter(text: str) -> tuple[str, str]:
 
 def go_quote(text: str) -> str:
     """Go's strconv.Quote."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     simple = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     simple |= {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
     return '"' + "".join(simple.get(c) or _printable(c) for c in text) + '"'

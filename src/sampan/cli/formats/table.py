@@ -27,11 +27,43 @@ def render_rows(source: str, rows: list[Record], headers: dict[str, str]) -> str
     is_table = is_table_format(source)
     try:
         template = Template(_text(source))
-        lines = [template.execute(row) for row in rows]
+        plain = _plain_parts(template.text)
+        lines = [_fill(plain, row) or template.execute(row) for row in rows]
     except (TemplateError, ExecutionError) as error:
         raise Failure(f"template parsing error: {error}") from None
     text = "".join(f"{line}\n" for line in lines)
     return align(f"{_header(template, headers)}\n{text}") if is_table else text
+
+
+def _plain_parts(text: str) -> list[str]:
+    """Texts and names of columns in turns, of a template that has nothing but columns; else empty."""
+    parts: list[str] = []
+    for piece in text.split("{{"):
+        name, closed, rest = piece.partition("}}")
+        if not parts:
+            if closed:
+                return []
+            parts.append(piece)
+        elif closed and name.startswith(".") and name[1:].isidentifier() and "}}" not in rest:
+            parts += [name[1:], rest]
+        else:
+            return []
+    return parts
+
+
+def _fill(parts: list[str], row: Record) -> str:
+    """The line of a row, several times faster than by the template, which most rows do not need; empty: they do."""
+    if not parts:
+        return ""
+    columns, hidden = row.columns(), row.hidden()
+    line = parts[0]
+    for at in range(1, len(parts), 2):
+        name = parts[at]
+        value = columns[name]() if name in columns and name not in hidden else None
+        if type(value) is not str:
+            return ""
+        line += value + parts[at + 1]
+    return line
 
 
 def is_table_format(source: str) -> bool:
