@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import deque
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
@@ -113,10 +112,10 @@ def make_file(kernel: Kernel, root_fd: int, path: str, *, mode: int = 0o755) -> 
 def _walk(kernel: Kernel, root_fd: int, path: str, mode: int) -> int:
     """One component at a time, links resolved here: the missing part may lie behind a link."""
     done: list[str] = []
-    todo = deque(path.split("/"))
+    todo = path.split("/")
     links = 0
     while todo:
-        name = todo.popleft()
+        name = todo.pop(0)
         if name in ("", "."):
             continue
         if name == "..":
@@ -129,7 +128,7 @@ def _walk(kernel: Kernel, root_fd: int, path: str, mode: int) -> int:
         links += 1
         if links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        todo.extendleft(reversed(target.split("/")))
+        todo[:0] = target.split("/")
         if target.startswith("/"):
             done = []
     return open_in_root(kernel, root_fd, "/".join(done), os.O_PATH | os.O_DIRECTORY)

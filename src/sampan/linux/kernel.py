@@ -10,10 +10,10 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import signal
 import struct
 
 from sampan.linux import constants as c
+from sampan.linux import signals as signal
 from sampan.linux.libc import CString, Int, Libc, Path, Pointer, UInt, ULong, check, unsigned
 from sampan.spec.typing import NoReturn, Protocol
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 import sys
 from collections.abc import Mapping, Sequence
 
 from sampan.linux import capabilities, inroot, pty
 from sampan.linux import constants as c
+from sampan.linux import signals as signal
 from sampan.linux.capabilities import CapabilitySets
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel

@@ -6,13 +6,14 @@ import errno
 import fcntl
 import os
 import select
-import signal
 import struct
 import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from sampan.linux import signals as signal
 
 _CHUNK = 65536
 

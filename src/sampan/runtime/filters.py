@@ -8,12 +8,11 @@ process sends it to its parent, who hands it to the program at `listenerPath`, w
 from __future__ import annotations
 
 import array
-import json
 import os
-import socket
 from collections.abc import Mapping
 
 from sampan.linux import constants as c
+from sampan.spec import quickjson
 from sampan.spec.record import dataclass
 from sampan.spec.typing import Any
 
@@ -85,10 +84,12 @@ def hand_over(listener: Listener, fd: int, pid: int, state: Mapping[str, Any]) -
         "metadata": listener.metadata,
         "state": dict(state),
     }
+    import socket
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
             sock.connect(listener.path)
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-            sock.sendmsg([json.dumps(document).encode("utf-8", "surrogateescape")], [rights])
+            sock.sendmsg([quickjson.dumps(document).encode("utf-8", "surrogateescape")], [rights])
     finally:
         os.close(fd)

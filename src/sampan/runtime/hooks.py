@@ -10,16 +10,16 @@ Each gets the container's state on its stdin. Out of scope: what they do.
 
 from __future__ import annotations
 
-import json
 import os
 import select
-import signal
 from collections.abc import Mapping, Sequence
 
+from sampan.linux import signals as signal
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
+from sampan.spec import quickjson
 from sampan.spec.record import dataclass
 from sampan.spec.typing import Any, NoReturn
 
@@ -65,7 +65,7 @@ def _parse(entry: Mapping[str, Any], place: str) -> Hook:
 def run_hooks(kernel: Kernel, kind: str, hooks: Sequence[Hook], state: Mapping[str, Any]) -> None:
     """In order; raises RuntimeFailure at the first that fails."""
     for number, hook in enumerate(hooks):
-        problem = _run(kernel, hook, json.dumps(state).encode("utf-8", "surrogateescape"))
+        problem = _run(kernel, hook, quickjson.dumps(state).encode("utf-8", "surrogateescape"))
         if problem is not None:
             raise RuntimeFailure(
                 f"error running {kind} hook #{number}: {problem}",

@@ -6,8 +6,8 @@ to the parent as a RuntimeFailure.
 
 from __future__ import annotations
 
+import _socket
 import os
-import socket
 from collections.abc import Mapping, Sequence
 
 from sampan.linux import constants as c
@@ -54,7 +54,7 @@ class Init:
     user_namespace: bool
     new_user_namespace: bool = False
     prepare_inside: bool = False  # the parent had not the right to
-    gate: socket.socket | None = None
+    gate: _socket.socket | None = None
     start_hooks: tuple[Hook, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
 
@@ -118,8 +118,8 @@ def _await_start(init: Init) -> bool:
         return False
     init.channel.close()
     while True:
-        sock, _ = init.gate.accept()
-        init.channel = Channel(sock)
+        fd, _ = init.gate._accept()  # type: ignore[attr-defined]
+        init.channel = Channel.adopt(fd)
         # Who only wanted to know whether somebody waits here says nothing.
         if sync.expect(init.channel, sync.START) is not None:
             return True

@@ -7,10 +7,10 @@ for `exec`, 3 for a command line that makes no sense.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 
+from sampan.linux import signals as signal
 from sampan.linux.kernel import LinuxKernel
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.tool import rootless

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import fcntl
 import os
-import socket
 import struct
 from collections.abc import Mapping
 
@@ -118,11 +118,14 @@ class LoopbackUp(Operation):
         return "error bringing the loopback interface up"
 
     def execute(self, kernel: Kernel, context: Context) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        try:
             request = struct.pack("16sH14x", b"lo", 0)
-            flags = struct.unpack("16sH14x", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))[1]
+            flags = struct.unpack("16sH14x", fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, request))[1]
             request = struct.pack("16sH14x", b"lo", flags | _IFF_UP)
             kernel.ioctl(sock.fileno(), _SIOCSIFFLAGS, request)
+        finally:
+            sock.close()
 
 
 def open_namespaces(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 
 from sampan.linux.cgroup import Cgroup, Hierarchies
@@ -11,6 +10,10 @@ from sampan.linux.kernel import Kernel
 from sampan.spec.mount import Mount
 from sampan.spec.record import dataclass, field
 from sampan.spec.typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
 
 NO_STDIO = (0, 1, 2)
 
@@ -29,7 +32,7 @@ class Request:
     die_with_parent: bool = True  # SIGKILL for init when the calling process ends
     hierarchies: Hierarchies | None = None  # `cgroup.detect()`, when the caller has it at hand
     state: dict[str, Any] | None = None  # OCI state without pid and status, for hooks
-    gate: socket.socket | None = None  # listening: there init waits after `Created.leave()`
+    gate: _socket.socket | None = None  # listening: there init waits after `Created.leave()`
     preserve_fds: int = 0  # so many descriptors from 3 on stay open
     new_keyring: bool = True
     pivot: bool = True

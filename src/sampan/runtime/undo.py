@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 
+from sampan.linux import signals as signal
 from sampan.linux.kernel import Kernel
 from sampan.runtime.request import wait_exit
 

@@ -99,6 +99,7 @@ def verdict(arch: int, number: int) -> int:
     return run_classic(PROGRAM, seccomp_data(arch, number, ARGUMENTS))
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("arch", "door"), [(X86_64, by_syscall), (X86, by_interrupt)])
 def test_every_call_is_answered_as_the_profile_says(
     arch: int, door: Callable[[], Callable[[int], int]]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,13 +38,14 @@ COMMAND = [
 ]
 
 
+@pytest.mark.timeout(900)
 @given(
     st.lists(
         st.tuples(st.sampled_from(WAYS + MORE), st.sampled_from(VALUES)), min_size=1, max_size=3
     )
 )
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from tests.kernel.conftest import Box
 
 CYCLES = 500
@@ -14,6 +16,7 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+@pytest.mark.timeout(900)
 def test_500_cycles(box: Box) -> None:
     """Mounts, cgroups, processes and descriptors are compared by the fixture; memory here."""
     root = box.root()

@@ -24,6 +24,8 @@ from tests.kernel.runtime.tool import ENVIRONMENT, Tool, tool
 
 __all__ = ["tool"]
 
+pytestmark = pytest.mark.timeout(300)
+
 # Everything by the shell's own means: a child would be one more process to look at.
 POLLER = """
 while :; do

@@ -18,6 +18,7 @@ from tests.engines import wait_until
 from tests.kernel.runtime.tool import COMMAND, ENVIRONMENT, Tool, tool
 
 __all__ = ["tool"]
+pytestmark = pytest.mark.timeout(600)
 SLEEP = ("sleep", "1000")
 
 

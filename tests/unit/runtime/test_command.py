@@ -150,8 +150,10 @@ def test_the_filter_is_the_last_thing_before_execve() -> None:
     process = {"args": ["a", "b"], "env": ["X=1"]}
     ours, theirs = Channel.pair()
     given = command(process, seccomp=b"12345678", seccomp_flags=4)
-    with ours.sock, theirs.sock, pytest.raises(OSError, match="refused"):
+    with pytest.raises(OSError, match="refused"):
         launch(fake.kernel, given, "/bin/a", ours)
+    ours.close()
+    theirs.close()
     assert fake.calls == [
         ("close_range", (3, (1 << 32) - 1, c.CLOSE_RANGE_CLOEXEC)),
         ("reset_signals", ()),

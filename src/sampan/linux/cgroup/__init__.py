@@ -8,8 +8,8 @@ Out of scope: systemd's slices by D-Bus, threaded cgroups.
 from __future__ import annotations
 
 import os
-import signal
 
+from sampan.linux import signals as signal
 from sampan.linux.cgroup import members
 from sampan.linux.cgroup.aside import step_aside
 from sampan.linux.cgroup.hierarchies import Hierarchies, Hierarchy, detect, features

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
+from sampan.linux import signals as signal
 from sampan.linux.cgroup import files
 from sampan.linux.cgroup.tree import kill_at_once
 

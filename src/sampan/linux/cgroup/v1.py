@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
+from sampan.linux import signals as signal
 from sampan.linux.cgroup import devices, files
 from sampan.linux.cgroup.hierarchies import Hierarchies
 from sampan.linux.cgroup.resources import Resources, plan_v1

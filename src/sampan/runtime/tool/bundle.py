@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 
 from sampan.runtime.tool.state import DEFAULT_PARENT, ToolError
 from sampan.runtime.tool.validate import check_config, check_process
+from sampan.spec import quickjson
 from sampan.spec.typing import Any
 
 CONFIG = "config.json"
@@ -26,7 +26,7 @@ def read_json(path: str, what: str) -> Any:
     if len(text) > _LIMIT:
         raise ToolError(f"{what} {path} is larger than {_LIMIT} bytes")
     try:
-        return json.loads(text)
+        return quickjson.loads(text)
     except (ValueError, RecursionError) as error:
         raise ToolError(f"{what} {path}: {error}") from None
 

@@ -7,7 +7,6 @@ import time
 
 from sampan.linux import process
 from sampan.linux.kernel import Kernel
-from sampan.runtime.console import own_size
 from sampan.runtime.create import Created, create
 from sampan.runtime.request import Request
 from sampan.runtime.tool import gate, rootless
@@ -68,7 +67,7 @@ def _create(
     request = Request(
         config,
         terminal=terminal,
-        console_size=None if detached or not terminal else own_size(),
+        console_size=None if detached or not terminal else _own_size(),
         state=hook_state(record),
         gate=door,
         preserve_fds=preserved,
@@ -88,6 +87,12 @@ def _create(
         created.abort()
         raise
     return Made(record, created)
+
+
+def _own_size() -> tuple[int, int] | None:
+    from sampan.runtime.console import own_size
+
+    return own_size()
 
 
 def _hand_over(options: Options, created: Created) -> None:

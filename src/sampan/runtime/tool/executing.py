@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
+from sampan.linux import signals as signal
 from sampan.linux.cgroup import Cgroup
 from sampan.linux.kernel import Kernel
 from sampan.runtime.console import own_size

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-from types import FrameType
 
+from sampan.linux import signals as signal
 from sampan.linux.kernel import Kernel
-from sampan.runtime.console import relay
 from sampan.runtime.request import wait_exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 _NOT_FORWARDED = frozenset(
     [
@@ -40,6 +42,8 @@ def forward_signals(kernel: Kernel, pidfd: int) -> None:
 def attend(kernel: Kernel, pidfd: int, console: int | None) -> int:
     """The exit status, as a shell counts it."""
     if console is not None:
+        from sampan.runtime.console import relay
+
         relay(console)
     # A signal's handler runs between two waits only.
     poller = select.poll()

@@ -13,8 +13,8 @@ command runs, whatever became of the process that started it.
 
 from __future__ import annotations
 
+import _socket as socket
 import os
-import socket
 
 from sampan.linux.channel import Channel
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
+
+from sampan.spec import quickjson
 
 _SHORT = {"error": "ERRO", "warning": "WARN", "info": "INFO", "debug": "DEBU"}
 
@@ -54,9 +55,9 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 def format_entry(level: str, text: str, form: str, *, terminal: bool = False) -> str:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if form == "json":
-        return json.dumps({"level": level, "msg": text, "time": now}, separators=(",", ":"))
+        return quickjson.dumps({"level": level, "msg": text, "time": now}, separators=(",", ":"))
     if terminal:
         return f"{_SHORT[level]}[0000] {text}"
     # Go's %q, and only where it is needed.
     plain = text and all(c.isalnum() or c in "-._/@^+" for c in text)
-    return f'time="{now}" level={level} msg={text if plain else json.dumps(text)}'
+    return f'time="{now}" level={level} msg={text if plain else quickjson.dumps(text)}'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
+from sampan.linux import signals as signal
 from sampan.linux.cgroup import Cgroup
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
@@ -203,7 +203,7 @@ def signal_number(word: str) -> int:
         rest = name.removeprefix(prefix)
         if rest != name and (not rest or rest[1:].isdigit()):
             return int(base) + int(rest or 0)
-    try:
-        return int(signal.Signals[name])
-    except KeyError:
-        raise ToolError(f'unknown signal "{word}"') from None
+    number = signal.number_of(name)
+    if number is None:
+        raise ToolError(f'unknown signal "{word}"')
+    return number

@@ -11,14 +11,13 @@ so that another process with the same pid is not taken for it.
 from __future__ import annotations
 
 import errno
-import json
 import os
-import re
 from collections.abc import Iterator
 
 from sampan.linux import process
 from sampan.linux.cgroup import Cgroup, detect
 from sampan.runtime.tool import gate
+from sampan.spec import quickjson
 from sampan.spec.record import asdict, dataclass, field, fields
 from sampan.spec.typing import Any
 
@@ -26,7 +25,7 @@ STATE = "state.json"
 DEFAULT_PARENT = "sampan-runtime"  # of the cgroups of containers whose configuration names none
 OCI_VERSION = "1.2.1"
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
-_ID = re.compile(r"[A-Za-z0-9_+.-]+")
+_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 _MAX_ID = 1024
 
 
@@ -52,7 +51,8 @@ class Record:
 
 def check_id(container_id: str) -> None:
     if (
-        not _ID.fullmatch(container_id)
+        not container_id
+        or not _ID.issuperset(container_id)
         or container_id in (".", "..")
         or len(container_id) > _MAX_ID
     ):
@@ -88,14 +88,14 @@ class Store:
         staged = f"{path}.{os.getpid()}"
         # Renamed, and not flushed: it need not outlive the machine.
         with open(staged, "w", encoding="utf-8", errors="surrogateescape") as file:
-            json.dump(asdict(record), file)
+            file.write(quickjson.dumps(asdict(record)))
         os.rename(staged, path)
 
     def read(self, container_id: str) -> Record:
         path = os.path.join(self.folder(container_id), STATE)
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                content = json.load(file)
+                content = quickjson.loads(file.read())
         except (FileNotFoundError, NotADirectoryError):
             raise ToolError("container does not exist") from None
         except ValueError as error:

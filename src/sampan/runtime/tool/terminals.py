@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import os
-import socket
 
 from sampan.runtime.tool.state import ToolError
 
@@ -30,6 +29,8 @@ def send_pidfd(path: str, pidfd: int) -> None:
 
 
 def _send(path: str, fd: int, name: bytes, what: str) -> None:
+    import socket
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
         try:
             sock.connect(path)

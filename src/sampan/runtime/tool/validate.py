@@ -8,19 +8,18 @@ knows are left alone. What the types cannot say (an unknown capability, a clash 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sampan.runtime.namespaces import FLAGS
 from sampan.runtime.tool.state import ToolError
+from sampan.spec import quickjson
 from sampan.spec.typing import Any
 
 Check = Callable[[Any, str], None]
 
 
 def _refuse(path: str, expected: str, value: Any) -> None:
-    text = json.dumps(value)
+    text = quickjson.dumps(value)
     raise ToolError(f"{path or 'config.json'}: expected {expected}, not {text[:80]}")
 
 
@@ -55,15 +54,31 @@ def one_of(*words: str) -> Check:
     return check
 
 
-def matching(pattern: str, meaning: str) -> Check:
-    compiled = re.compile(pattern)
+_DIGITS, _UPPER = frozenset("0123456789"), frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz")
 
+
+def that(holds: Callable[[str], bool], meaning: str) -> Check:
     def check(value: Any, path: str) -> None:
         text(value, path)
-        if not compiled.fullmatch(value):
+        if not holds(value):
             _refuse(path, meaning, value)
 
     return check
+
+
+def _is_size(value: str) -> bool:
+    number = value[:-2]
+    return value[-2:] in ("KB", "MB", "GB") and _is_number(number) and number[0] != "0"
+
+
+def _is_version(value: str) -> bool:
+    number = value.replace("+", "-").partition("-")[0].split(".")
+    return number[0] == "1" and len(number) == 3 and all(map(_is_number, number))
+
+
+def _is_number(word: str) -> bool:
+    return bool(word) and _DIGITS.issuperset(word)
 
 
 def array(kind: Check) -> Check:
@@ -81,8 +96,8 @@ def mapping(kind: Check) -> Check:
         if not isinstance(value, dict):
             _refuse(path, "an object", value)
         for key, item in value.items():
-            text(key, f"{path}[{json.dumps(key)}]")
-            kind(item, f"{path}[{json.dumps(key)}]")
+            text(key, f"{path}[{quickjson.dumps(key)}]")
+            kind(item, f"{path}[{quickjson.dumps(key)}]")
 
     return check
 
@@ -106,9 +121,9 @@ _INT32, _UINT32 = integer(-(1 << 31), (1 << 31) - 1), integer(0, (1 << 32) - 1)
 _ID = integer(0, (1 << 31) - 1)
 _SIZE = integer(-1, (1 << 63) - 1)
 _TEXTS = array(text)
-_PATH = matching(r"/[^\0]*|", "an absolute path")
+_PATH = that(lambda value: value[:1] in ("", "/"), "an absolute path")
 _WEIGHT = integer(0, 1000)
-_CPUS = matching(r"[0-9, -]*", "a list of CPUs")
+_CPUS = that((_DIGITS | set(", -")).issuperset, "a list of CPUs")
 
 _MAPPINGS = array(
     fields(
@@ -171,7 +186,10 @@ _PROCESS = fields(
         "rlimits": array(
             fields(
                 {
-                    "type": matching("RLIMIT_[A-Z]+", "the name of a limit"),
+                    "type": that(
+                        lambda value: value[:7] == "RLIMIT_" and _UPPER.issuperset(value[7:]),
+                        "the name of a limit",
+                    ),
                     # -1 as some engines write "no limit".
                     "soft": integer(-1, (1 << 64) - 1),
                     "hard": integer(-1, (1 << 64) - 1),
@@ -195,7 +213,7 @@ _RESOURCES = fields(
                     "allow": flag,
                     "type": one_of("a", "b", "c", ""),
                     **_BLOCK,
-                    "access": matching("[rwm]*", "some of r, w and m"),
+                    "access": that(frozenset("rwm").issuperset, "some of r, w and m"),
                 }
             )
         ),
@@ -232,7 +250,7 @@ _RESOURCES = fields(
         "hugepageLimits": array(
             fields(
                 {
-                    "pageSize": matching("[1-9][0-9]*[KMG]B", "a size as 2MB"),
+                    "pageSize": that(_is_size, "a size as 2MB"),
                     "limit": _UINT64,
                 },
                 ("pageSize", "limit"),
@@ -358,15 +376,14 @@ _CONFIG = fields(
     },
     ("ociVersion", "root", "process"),
 )
-_VERSION = re.compile(r"1\.\d+\.\d+([-+].*)?")
 _OTHER_PLATFORMS = ("windows", "solaris", "vm", "zos", "freebsd")
 
 
 def check_config(config: Any) -> None:
     """Raises ToolError."""
     _CONFIG(config, "")
-    if not _VERSION.fullmatch(config["ociVersion"]):
-        raise ToolError(f"ociVersion: unknown version {json.dumps(config['ociVersion'])}")
+    if not _is_version(config["ociVersion"]):
+        raise ToolError(f"ociVersion: unknown version {quickjson.dumps(config['ociVersion'])}")
     for name in _OTHER_PLATFORMS:
         if config.get(name):
             raise ToolError(f"{name}: is not for Linux")
@@ -396,13 +413,13 @@ _IPC_SYSCTLS = frozenset(
         "shm_rmid_forced",
     )
 )
-_SYSCTL = re.compile(r"[a-z0-9_]+([./-][A-Za-z0-9_@:-]+)+")
+_SYSCTL = _LOWER | _UPPER | _DIGITS | set("_@:./-")
 
 
 def check_sysctl(name: str, kinds: set[str]) -> None:
     """Only those that the container's own namespaces hold (CVE-2022-0811)."""
-    if not _SYSCTL.fullmatch(name) or ".." in name:
-        raise ToolError(f"linux.sysctl[{json.dumps(name)}]: is not the name of a sysctl")
+    if not _SYSCTL.issuperset(name) or not all(name.replace("/", ".").split(".")):
+        raise ToolError(f"linux.sysctl[{quickjson.dumps(name)}]: is not the name of a sysctl")
     dotted = name.replace("/", ".")
     needed = None
     if dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
@@ -412,9 +429,13 @@ def check_sysctl(name: str, kinds: set[str]) -> None:
     elif dotted in ("kernel.domainname", "kernel.hostname"):
         needed = "uts"
     if needed is None:
-        raise ToolError(f"linux.sysctl[{json.dumps(name)}]: is not in a separate kernel namespace")
+        raise ToolError(
+            f"linux.sysctl[{quickjson.dumps(name)}]: is not in a separate kernel namespace"
+        )
     if needed not in kinds:
-        raise ToolError(f"linux.sysctl[{json.dumps(name)}]: needs a separate {needed} namespace")
+        raise ToolError(
+            f"linux.sysctl[{quickjson.dumps(name)}]: needs a separate {needed} namespace"
+        )
 
 
 def check_process(process: Any, path: str) -> None:

@@ -19,6 +19,7 @@ from tests.bad_values import VALUES, full_config, places, spoil
 V2 = Hierarchies("v2", (), Hierarchy("/nonexistent", frozenset(), "/"))
 STATE = {"ociVersion": "1.2.0", "id": "x", "bundle": "/b"}
 TOP = sorted(full_config())
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("top", ["", *TOP])
