@@ -12,6 +12,7 @@ from sampan.engine.network.registry import NetworkRegistry
 from sampan.errors import Conflict
 from sampan.network.config import BridgeConfig
 from sampan.network.endpoint import Endpoint
+from sampan.network.naming import Naming
 from sampan.network.warden.holds import Held, Refused, Wanted
 
 
@@ -86,6 +87,7 @@ class FakeNetworks:
         self.bridges = {self.bridge_of_all.network_id: self.bridge_of_all}
         self.held: dict[str, list[Held]] = {}
         self.open: dict[str, list[str]] = {}
+        self.namings: dict[str, Naming] = {}
         self.routes: list[list[str]] = []
         self.refuse: Refused | None = None
         self.reconciled = 0
@@ -134,6 +136,13 @@ class FakeNetworks:
     ) -> None:
         self.held[owner] = list(held)
         await self.open_ports(owner, held, addresses)
+
+    async def serve_names(self, owner: str, netns_fd: int, naming: Naming) -> None:
+        os.fstat(netns_fd)
+        self.namings[owner] = naming
+
+    async def forget_names(self, owner: str) -> None:
+        self.namings.pop(owner, None)
 
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
         self.reconciled += 1

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
 from sampan.network.config import BridgeConfig
 from sampan.network.endpoint import Endpoint
+from sampan.network.naming import Naming
 from sampan.network.warden.holds import Held, Wanted
 
 Message = dict[str, Any]
@@ -137,4 +138,6 @@ class Networks(Protocol):
     async def restore_ports(
         self, owner: str, held: Sequence[Held], addresses: Sequence[str]
     ) -> None: ...
+    async def serve_names(self, owner: str, netns_fd: int, naming: Naming) -> None: ...
+    async def forget_names(self, owner: str) -> None: ...
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]: ...

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from sampan.engine.network import links
+from sampan.engine.network.names import has_names
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.network import files
@@ -16,7 +18,7 @@ from sampan.network.files import Resolver
 def write_all(services: Services, record: ContainerRecord) -> None:
     """Before the start, when the addresses are not known yet. Blocking."""
     write_in_place(record.hostname_path, files.build_hostname(record.config.hostname))
-    write_in_place(record.resolv_conf_path, _resolv_conf(services, record))
+    write_resolv_conf(services, record)
     write_hosts(services, record)
 
 
@@ -33,12 +35,16 @@ def write_hosts(services: Services, record: ContainerRecord) -> None:
             for text in (endpoint.address, endpoint.address6)
             if text
         ],
-        extra=host.extra_hosts or [],
+        extra=[*(host.extra_hosts or []), *links.hosts(services, record)],
         host_gateway=str(bridge.gateway) if bridge is not None else "",
     )
     if host.network_mode == "host":
         content = files.read_host(files.HOSTS) + content.removeprefix(files.DEFAULT_HOSTS)
     write_in_place(record.hosts_path, content)
+
+
+def write_resolv_conf(services: Services, record: ContainerRecord) -> None:
+    write_in_place(record.resolv_conf_path, _resolv_conf(services, record))
 
 
 def _resolv_conf(services: Services, record: ContainerRecord) -> bytes:
@@ -49,6 +55,8 @@ def _resolv_conf(services: Services, record: ContainerRecord) -> bytes:
         options=host.dns_options or config.dns_opts,
     )
     found = files.read_host_resolv_conf()
+    if has_names(record):
+        return files.build_own_resolv_conf(found, resolver)
     return files.build_resolv_conf(found, resolver, host_network=host.network_mode == "host")
 
 

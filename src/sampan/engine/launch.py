@@ -31,8 +31,9 @@ from sampan.engine import (
 )
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Message, Monitor
+from sampan.engine.network import links, plugs, ports
 from sampan.engine.network import modes as network_modes
-from sampan.engine.network import plugs, ports
+from sampan.engine.network import names as naming
 from sampan.engine.records import ContainerRecord, Endpoint, PublishedPort
 from sampan.engine.seccomp import compile_filter
 from sampan.engine.services import Services
@@ -164,7 +165,11 @@ class WriteFiles(Step[Launch]):
         assert launch.user is not None
         config = build_config(
             intent.build_intent(
-                services, record, launch.user, launch.devices, launch.sources.mounts
+                services,
+                links.with_environment(services, record),
+                launch.user,
+                launch.devices,
+                launch.sources.mounts,
             )
         )
         launch.filter = compile_filter(config, services.host.architecture)
@@ -269,6 +274,7 @@ class Plug(Step[Launch]):
             plugged = launch.plugged()
             if names:
                 etc.write_hosts(services, plugged)
+                await naming.serve(services, plugged, launch.namespaces["network"])
             if launch.ports:
                 addresses = plugs.port_addresses(services, plugged)
                 held = ports.to_held(launch.ports)
@@ -278,6 +284,7 @@ class Plug(Step[Launch]):
             raise
 
     async def undo(self, launch: Launch) -> None:
+        await launch.services.networks.forget_names(launch.container_id)
         for name in list(launch.endpoints):
             endpoint = launch.endpoints.pop(name)
             await plugs.unplug(launch.services, launch.container_id, name, endpoint)

@@ -6,6 +6,7 @@ import msgspec
 
 from sampan.engine.create import attributes_of
 from sampan.engine.names import check_name
+from sampan.engine.network import names
 from sampan.engine.services import Services
 from sampan.errors import Conflict, InvalidParameter
 
@@ -31,5 +32,6 @@ async def rename_container(services: Services, ref: str, *, name: str) -> None:
             raise type(error)(f"{_PREFIX}{error}") from None
         said = {**attributes_of(actor.record), "oldName": f"/{old.name}"}
         services.events.emit("container", "rename", old.id, said)
+        await names.tell(services, actor.record)
 
     await actor.do(job)

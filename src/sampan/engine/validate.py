@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from sampan.engine import log_options, signals
-from sampan.errors import InvalidParameter, NotImplementedHere
+from sampan.errors import InvalidParameter
 from sampan.spec.capabilities import normalise
 from sampan.spec.container import ContainerConfig, HealthConfig, HostConfig, RestartPolicy
 from sampan.spec.environment import check_environment
@@ -175,5 +175,3 @@ def _check_engine(host: HostConfig) -> None:
         raise InvalidParameter(
             f'could not select device driver "{request.driver}" with capabilities: [{wanted}]'
         )
-    if host.links:
-        raise NotImplementedHere("links between containers are not supported")

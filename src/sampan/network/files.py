@@ -18,6 +18,7 @@ RESOLV_CONF = "/etc/resolv.conf"
 RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"
 RESOLVED_STUB = "127.0.0.53"
 HOSTS = "/etc/hosts"
+OWN_SERVER = "127.0.0.11"
 HOST_GATEWAY = "host-gateway"
 LIMIT = 1 << 20  # bytes; a host file larger than that is none
 
@@ -131,6 +132,15 @@ def build_resolv_conf(
     return _compose(
         servers, resolver.search or search_domains(host), resolver.options or options(host)
     )
+
+
+def build_own_resolv_conf(host: bytes, resolver: Resolver) -> bytes:
+    """Of a container in a network with names: our server, which asks the others on its behalf. A name
+    without a dot is one of ours first."""
+    words = list(resolver.options or options(host))
+    if not any(word.startswith("ndots:") for word in words):
+        words.append("ndots:0")
+    return _compose([OWN_SERVER], resolver.search or search_domains(host), words)
 
 
 def name_servers(content: bytes) -> list[str]:

@@ -52,6 +52,9 @@ MAPS = {
     )
 }
 CHAINS = """\
+	chain allowed {
+		VERDICT
+	}
 	chain raw {
 		type filter hook prerouting priority raw; policy accept;
 		iifname @bridges ip daddr 127.0.0.0/8 drop
@@ -75,13 +78,13 @@ CHAINS = """\
 		fib daddr type local jump published
 	}
 	chain forward {
-		type filter hook forward priority filter; policy accept;
+		type filter hook forward priority filter - 10; policy accept;
 		ct state established,related accept
-		oifname @bridges ct status dnat accept
-		iifname . oifname @friends accept
+		oifname @bridges ct status dnat goto allowed
+		iifname . oifname @friends goto allowed
 		oifname @bridges drop
 		iifname @internal drop
-		iifname @bridges accept
+		iifname @bridges goto allowed
 		iifname @guarded ct state new ct status ! dnat drop
 	}
 	chain postrouting {
@@ -128,11 +131,13 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the table is made of. `guarded`: interfaces that forward only because we switched it on."""
+    """What the table is made of. `guarded`: interfaces that forward only because we switched it on.
+    `queue`: who answers first packets there lets them pass by foreign chains (`warden/queue.py`)."""
 
     networks: tuple[NetworkRules, ...] = ()
     forwards: tuple[Forward, ...] = ()
     guarded: tuple[str, ...] = ()
+    queue: int = 0
 
 
 Elements = dict[str, dict[str, str]]
@@ -195,11 +200,16 @@ def _mapped(forward: Forward) -> Iterator[tuple[str, str, str]]:
             yield "portsat", f"{address} . {key}", data
 
 
-def whole(table: str, rules: Rules) -> str:
-    """One transaction that puts the table into this state, whatever it was before."""
+def whole(table: str, rules: Rules, *, queueing: bool = True) -> str:
+    """One transaction that puts the table into this state, whatever it was before.
+
+    Not `queueing`: `allowed` stays empty where there is a queue, for a rule that nft cannot write."""
     sets = "".join(f"\tset {name} {{ {kind} }}\n" for name, kind in SETS.items())
     maps = "".join(f"\tmap {name} {{ {kind} }}\n" for name, kind in MAPS.items())
-    lines = [f"{removal(table)}table {FAMILY} {table} {{\n{sets}{maps}{CHAINS}}}\n"]
+    queue = f"queue flags bypass to {rules.queue}" if queueing else ""
+    verdict = queue if rules.queue else "accept"
+    chains = CHAINS.replace("VERDICT", verdict)
+    lines = [f"{removal(table)}table {FAMILY} {table} {{\n{sets}{maps}{chains}}}\n"]
     for name, wanted in elements(rules).items():
         lines += _elements("add", table, name, wanted.items())
     return "".join(lines)

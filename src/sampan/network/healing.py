@@ -33,10 +33,10 @@ class Watch:
     def __init__(self, table: str, made_by_us: Callable[[int], bool]) -> None:
         """`made_by_us`: whether the thread with this number is one of ours."""
         self._table = table
-        self._touched = False
+        self._touched = self._damaged = False
         self._made_by_us = made_by_us
         self._timer: asyncio.TimerHandle | None = None
-        self._on_change: Callable[[], None] = lambda: None
+        self._on_change: Callable[[bool], None] = lambda damaged: None
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
         )
@@ -48,8 +48,8 @@ class Watch:
             self._socket.close()
             raise
 
-    def start(self, on_change: Callable[[], None]) -> None:
-        """`on_change` is called when somebody else has changed the table."""
+    def start(self, on_change: Callable[[bool], None]) -> None:
+        """`on_change` is called when somebody else has changed something; whether it may have been our table."""
         self._on_change = on_change
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._on_readable)
 
@@ -68,11 +68,13 @@ class Watch:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
-            self._schedule()  # something was not told; it may have been ours
+            self._touched = True  # something was not told; it may have been ours
+            self._schedule()
             return
         try:
             self.feed(data)
         except ProtocolError:
+            self._touched = True
             self._schedule()
 
     def feed(self, data: bytes) -> None:
@@ -82,16 +84,18 @@ class Watch:
             found = decode_attributes(message.body, NFGENMSG_SIZE)
             if message.kind & 0xFF == NFT_MSG_NEWGEN:
                 pid = int.from_bytes(found.get(NFTA_GEN_PROC_PID, b""), "big")
-                if self._touched and not self._made_by_us(pid):
+                if not self._made_by_us(pid):
                     self._schedule()
                 self._touched = False
             elif decode_string(found.get(NFTA_TABLE_NAME, b"")) == self._table:
                 self._touched = True
 
     def _schedule(self) -> None:
+        self._damaged = self._damaged or self._touched
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(QUIET, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
-        self._on_change()
+        damaged, self._damaged = self._damaged, False
+        self._on_change(damaged)

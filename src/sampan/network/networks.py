@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sampan.errors import Conflict, SampanError
 from sampan.linux.kernel import LinuxKernel
@@ -23,6 +24,7 @@ from sampan.network.firewall import check_interface_name, table_name
 from sampan.network.healing import Watch
 from sampan.network.host import Host, KernelSwitches, delete_link_if_there
 from sampan.network.namespaces import NamespacePool, create_bare, replace_default_routes
+from sampan.network.naming import Naming
 from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
 from sampan.network.table import Table
 from sampan.network.warden.client import Spawn, Warden
@@ -45,9 +47,12 @@ class Networks:
         self._opened: Host | None = None
         self._namespaces = NamespacePool(thread, self._create_bare, size=min(config.ready, 1))
         self._bridges: dict[str, Bridge] = {}
+        self._namings: dict[str, tuple[int, Naming]] = {}
         self._published: dict[str, tuple[Sequence[Held], Sequence[str]]] = {}
         self._warden = Warden(config.warden_socket, spawn)
         self._watch: Watch | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
         self.default: Bridge | None = None
 
     @classmethod
@@ -67,6 +72,7 @@ class Networks:
         except BaseException:
             await networks.stop()
             raise
+        await networks._look_at_others()
         networks._namespaces.refill_later()
         if networks.default is not None:
             networks.default.prepare()
@@ -120,9 +126,10 @@ class Networks:
             removed += await bridge.reconcile(mine)
         if self._opened is not None:
             host = self._opened
+            await self._look_at_others()
             removed += await self._run(lambda: self._finish(host))
         if self._warden.running:
-            owners = list(self._published)
+            owners = [*self._published, *self._namings]
             await self._run(lambda: self._warden.request("keep", owners=owners))
         return removed
 
@@ -164,9 +171,8 @@ class Networks:
         if known is not None and self._opened is not None:
             host = self._opened
             await self._run(lambda: self._close_ports(host, owner, known[0]))
-        if self._warden.running:
-            with suppress(SampanError):  # a warden that died holds nothing
-                await self._run(lambda: self._warden.request("release", owner=owner))
+        if known is not None or owner not in self._namings:
+            await self._release(owner)
 
     async def restore_ports(
         self, owner: str, held: Sequence[Held], addresses: Sequence[str]
@@ -191,7 +197,7 @@ class Networks:
         publishing.forget_udp(held, ())
 
     def _hold_again(self, owner: str, held: Sequence[Held]) -> None:
-        if owner in self._warden.request("hello")["owners"]:
+        if owner in self._warden.request("hello")["holding"]:
             return
         wishes = [
             Wanted(
@@ -208,22 +214,64 @@ class Networks:
 
     def _rearm(self) -> None:
         """The warden died: another one, with all that it held."""
-        if self._published:
-            self._task = asyncio.get_running_loop().create_task(self._hold_everything())
+        if not self._closing:
+            self._spawn_task(self._hold_everything())
 
     async def _hold_everything(self) -> None:
+        if self._opened is not None and self._opened.table.queue:
+            await self._look_at_others()
         for owner, (held, addresses) in list(self._published.items()):
             try:
                 await self.restore_ports(owner, held, addresses)
             except Exception as error:
                 log.error("container %s: its ports are not held: %s", owner[:12], error)
+        for owner, (fd, naming) in list(self._namings.items()):
+            try:
+                await self.serve_names(owner, fd, naming)
+            except Exception as error:
+                log.error("container %s: it finds no names: %s", owner[:12], error)
+
+    # Names
+
+    async def serve_names(self, owner: str, netns_fd: int, naming: Naming) -> None:
+        """A name server in the container's namespace, which stays the caller's to close; told anew when
+        something has changed. Raises SampanError."""
+        await self._warden.start()
+        if owner not in self._namings:
+            self._namings[owner] = (os.dup(netns_fd), naming)
+        fd = self._namings[owner][0]
+        self._namings[owner] = (fd, naming)
+        await self._run(lambda: self._tell_naming(owner, fd, naming))
+
+    async def forget_names(self, owner: str) -> None:
+        """Done twice, it does nothing."""
+        known = self._namings.pop(owner, None)
+        if known is None:
+            return
+        os.close(known[0])
+        await self._release(owner)
+
+    def _tell_naming(self, owner: str, fd: int, naming: Naming) -> None:
+        self._warden.request("resolver", (fd,), owner=owner, **naming.to_message())
+
+    async def _release(self, owner: str) -> None:
+        if self._warden.running:
+            with suppress(SampanError):  # a warden that died holds nothing
+                await self._run(lambda: self._warden.request("release", owner=owner))
 
     # Beginning and end
 
     async def stop(self, *, remove: bool = False) -> None:
         """Containers that run keep their network; `remove` takes bridges and rules away as well."""
+        self._closing = True
         if self._watch is not None:
             self._watch.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._warden.running and not any(bridge.endpoints for bridge in self._bridges.values()):
+            with suppress(SampanError):  # it died, and answers nothing
+                await self._run(lambda: self._warden.request("queue", wanted=False))
         await self._namespaces.close()
         try:
             for bridge in self._bridges.values():
@@ -233,6 +281,8 @@ class Networks:
                 await self._run(lambda: self._remove(host))
         finally:
             self._warden.close()
+            while self._namings:
+                os.close(self._namings.popitem()[1][0])
             await self._run(self._close_host)
             self._thread.close()
 
@@ -280,21 +330,41 @@ class Networks:
             self._opened = await self._run(lambda: self._opened or _open_host(self.name))
             host = self._opened
             self._watch = await self._run(lambda: Watch(self.name, host.table.made_by))
-            self._watch.start(self._heal)
+            self._watch.start(self._on_rules)
         return self._opened
 
-    def _heal(self) -> None:
-        """Somebody else changed our table: it is written anew."""
+    def _on_rules(self, damaged: bool) -> None:
+        """Somebody else changed rules: ours are mended, and others' looked at."""
         host = self._opened
         if host is None:
             return
+        if damaged:
+            log.warning("the table %s was changed by somebody else, it is written anew", self.name)
+            self._thread.submit(host.table.mend)
+        self._spawn_task(self._look_at_others())
 
-        def write() -> None:
-            if not host.table.deferred:
-                host.table.write()
+    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-        log.warning("the table %s was changed by somebody else, it is written anew", self.name)
-        self._thread.submit(write)
+    async def _look_at_others(self) -> None:
+        """Where another firewall may drop what ours allows, first packets go through the warden."""
+        host = self._opened
+        if host is None:
+            return
+        try:
+            needed = bool(self._bridges) and await self._run(host.table.others_forward)
+            number = 0
+            if needed:
+                await self._warden.start()
+                answer = await self._run(lambda: self._warden.request("queue", wanted=True))
+                number = int(answer["number"])
+            await self._run(lambda: host.table.set_queue(number))
+            if not needed and self._warden.running:
+                await self._run(lambda: self._warden.request("queue", wanted=False))
+        except (SampanError, OSError) as error:
+            log.error("a foreign firewall may drop what containers send: %s", error)
 
     def _close_host(self) -> None:
         if self._opened is not None:

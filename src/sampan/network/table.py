@@ -10,8 +10,9 @@ import logging
 from collections.abc import Iterable
 from typing import TypeVar
 
+from sampan.linux.nfqueue_rule import add_queue_rule
 from sampan.linux.nft import Nft, NftError
-from sampan.network import firewall
+from sampan.network import firewall, foreign
 from sampan.network.firewall import Forward, NetworkRules, Rules
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Table:
         self._networks: dict[str, NetworkRules] = {}
         self._forwards: dict[str, tuple[Forward, ...]] = {}
         self._guarded: tuple[str, ...] = ()
+        self._queue = 0
 
     def _exists(self) -> bool:
         try:
@@ -44,7 +46,7 @@ class Table:
     @property
     def rules(self) -> Rules:
         forwards = tuple(item for items in self._forwards.values() for item in items)
-        return Rules(tuple(self._networks.values()), forwards, self._guarded)
+        return Rules(tuple(self._networks.values()), forwards, self._guarded, self._queue)
 
     @property
     def guarded(self) -> tuple[str, ...]:
@@ -88,10 +90,42 @@ class Table:
             self._guarded = before
             raise
 
+    @property
+    def queue(self) -> int:
+        return self._queue
+
+    def set_queue(self, number: int) -> None:
+        """0: none. The chains are other ones then, and everything is written."""
+        if number == self._queue:
+            return
+        before, self._queue = self._queue, number
+        try:
+            if self._written:
+                self.write()
+        except BaseException:
+            self._queue = before
+            raise
+
+    def others_forward(self) -> bool:
+        """Whether a foreign firewall may drop what ours allows."""
+        return foreign.others_forward(self._nft, self.name)
+
     def write(self) -> None:
         """The whole of it, whatever is there."""
-        self._nft.run(firewall.whole(self.name, self.rules))
+        try:
+            self._nft.run(firewall.whole(self.name, self.rules))
+        except NftError:
+            if not self._queue:
+                raise
+            # A kernel without the statement; a chain that stays empty for a moment lets through.
+            self._nft.run(firewall.whole(self.name, self.rules, queueing=False))
+            add_queue_rule(self.name, "allowed", self._queue)
         self._written, self._deferred = True, False
+
+    def mend(self) -> None:
+        """As `write`, once this daemon's table is in force."""
+        if not self._deferred:
+            self.write()
 
     def remove(self) -> None:
         self._nft.run(firewall.removal(self.name))

@@ -11,7 +11,7 @@ import pytest
 from sampan.engine import create
 from sampan.engine.records import State, decode
 from sampan.engine.steps import Step
-from sampan.errors import Conflict, InvalidParameter, NotFound, NotImplementedHere, SampanError
+from sampan.errors import Conflict, InvalidParameter, NotFound, SampanError
 from sampan.spec.container import (
     ContainerConfig,
     DeviceRequest,
@@ -88,7 +88,6 @@ REFUSED: list[tuple[dict[str, Any], type[SampanError], str]] = [
     ({"restart_policy": RestartPolicy(name="zzz")}, InvalidParameter, "invalid restart policy: unknown policy 'zzz'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"),
     ({"storage_opt": {"size": "1G"}}, InvalidParameter, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
     ({"device_requests": [DeviceRequest(driver="nvidia", capabilities=[["gpu"]])]}, InvalidParameter, 'could not select device driver "nvidia" with capabilities: [[gpu]]'),
-    ({"links": ["a:b"]}, NotImplementedHere, "links between containers are not supported"),
     ({"port_bindings": {"80/tcp": [PortBinding(host_port="99999")]}}, InvalidParameter, 'invalid port specification: "99999"'),
     ({"port_bindings": {"80/tcp": [PortBinding(host_ip="x")]}}, InvalidParameter, "invalid IP address: x"),
     ({"exposed_ports": {"99999/tcp": {}}}, InvalidParameter, 'invalid port specification: "99999/tcp"'),

@@ -8,7 +8,7 @@ import msgspec
 
 from sampan.engine import etc, settings
 from sampan.engine.actor import Actor
-from sampan.engine.network import ports, routing
+from sampan.engine.network import names, ports, routing
 from sampan.engine.network.plugs import (
     check_addresses,
     open_namespace,
@@ -163,6 +163,8 @@ async def _settle(services: Services, record: ContainerRecord) -> None:
     """Default route, /etc files and published ports as the networks are now."""
     await routing.route(services, record)
     etc.write_hosts(services, record)
+    etc.write_resolv_conf(services, record)
+    await names.tell(services, record)
     if record.ports:
         held = ports.to_held(record.ports)
         await services.networks.open_ports(record.id, held, port_addresses(services, record))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from sampan.engine.doors import Bridge
-from sampan.engine.network import ports
+from sampan.engine.network import names, ports
 from sampan.engine.network.drivers import parse_subnet
 from sampan.engine.network.events import tell
 from sampan.engine.network.records import NetworkRecord
@@ -137,6 +137,7 @@ async def release(services: Services, record: ContainerRecord) -> None:
     """Give everything back, and say so. A failure is logged: the container is gone all the same."""
     if record.ports:
         await _quietly(record, services.networks.close_ports(record.id))
+    await _quietly(record, services.networks.forget_names(record.id))
     for name, endpoint in record.endpoints.items():
         if endpoint.endpoint_id:
             await _quietly(record, unplug(services, record.id, name, endpoint))
@@ -166,6 +167,10 @@ async def restore(services: Services, record: ContainerRecord) -> None:
             )
         except Exception as error:
             log.error("container %s: its ports are not held: %s", record.id[:12], error)
+    try:
+        await names.tell(services, record)
+    except Exception as error:
+        log.error("container %s: it finds no names: %s", record.id[:12], error)
 
 
 def port_addresses(services: Services, record: ContainerRecord) -> list[str]:

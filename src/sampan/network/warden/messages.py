@@ -3,9 +3,9 @@
     daemon → warden   hello {version}                      → {version, owners}
     daemon → warden   hold {owner, wanted: […]}            → {held: […]} | {refused: {…}}
     daemon → warden   aim {owner, addresses}               → {}     where what is relayed goes
-    daemon → warden   resolver {owner, …} + [namespace]    → {}     serve names in that namespace
-    daemon → warden   name {network, owner, names, addresses}  unname {network, owner}   → {}
-    daemon → warden   queue {number}                       → {}     answer first packets; 0: no more
+    daemon → warden   resolver {owner, places, links, servers, external} + [namespace]   → {}
+                                                                    serve names there (`names.View`)
+    daemon → warden   queue {wanted}                       → {number}   answer first packets, or no more
     daemon → warden   release {owner}                      → {}     ports, names and resolver
     daemon → warden   keep {owners}                        → {}     release all others
     daemon → warden   quit                                 → {}     and it ends

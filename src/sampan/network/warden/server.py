@@ -22,7 +22,10 @@ from sampan.network.warden.messages import (
     refused_to_message,
     wanted_from_list,
 )
+from sampan.network.warden.names import Names, view_from_message
 from sampan.network.warden.ports import Ports
+from sampan.network.warden.queue import Queue
+from sampan.network.warden.resolver import Servers
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,9 @@ class Server:
     def __init__(self, listener: socket.socket) -> None:
         self.loop = Loop()
         self.ports = Ports(self.loop)
+        self.names = Names()
+        self.servers = Servers(self.loop, self.names)
+        self.queue: Queue | None = None
         self._listener = listener
         self._connections: set[Channel] = set()
         self._events: set[Channel] = set()
@@ -42,6 +48,8 @@ class Server:
             "hello": self._hello,
             "hold": self._hold,
             "aim": self._aim,
+            "resolver": self._resolver,
+            "queue": self._first_packets,
             "release": self._release,
             "keep": self._keep,
             "quit": self._quit,
@@ -61,7 +69,7 @@ class Server:
 
     @property
     def owners(self) -> set[str]:
-        return set(self.ports.owners)
+        return {*self.ports.owners, *self.names.owners}
 
     def _on_connection(self) -> None:
         with suppress(BlockingIOError):
@@ -97,7 +105,7 @@ class Server:
             return self._verbs[verb](message, fds)
         except Refused as refused:
             return {"refused": refused_to_message(refused)}
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, LookupError, ValueError, TypeError) as error:
             log.exception("%s failed", verb)
             return {"error": f"{verb}: {error}", "errno": getattr(error, "errno", None) or 0}
 
@@ -110,13 +118,18 @@ class Server:
             self.loop.after(GRACE if self.owners else 0, self._end_when_idle)
 
     def _end_when_idle(self) -> None:
-        if not self._connections and not self.owners:
+        if not self._connections and not self.owners and self.queue is None:
             self.loop.running = False
 
     # Verbs
 
     def _hello(self, message: Message, fds: list[int]) -> Message:
-        return {"version": VERSION, "owners": sorted(self.owners), "pid": os.getpid()}
+        return {
+            "version": VERSION,
+            "owners": sorted(self.owners),
+            "holding": self.ports.owners,
+            "pid": os.getpid(),
+        }
 
     def _hold(self, message: Message, fds: list[int]) -> Message:
         wishes = [wanted_from_list(item) for item in message["wanted"]]
@@ -128,8 +141,27 @@ class Server:
         return {}
 
     def _release(self, message: Message, fds: list[int]) -> Message:
-        self.ports.release(message["owner"])
+        owner = message["owner"]
+        self.ports.release(owner)
+        self.servers.stop(owner)
+        self.names.drop(owner)
         return {}
+
+    def _resolver(self, message: Message, fds: list[int]) -> Message:
+        owner = message["owner"]
+        view = view_from_message(message)
+        if not self.servers.serves(owner):
+            self.servers.serve(owner, fds[0])
+        self.names.put(owner, view)
+        return {}
+
+    def _first_packets(self, message: Message, fds: list[int]) -> Message:
+        if message["wanted"] and self.queue is None:
+            self.queue = Queue(self.loop)
+        elif not message["wanted"] and self.queue is not None:
+            self.queue.close()
+            self.queue = None
+        return {"number": self.queue.number if self.queue else 0}
 
     def _keep(self, message: Message, fds: list[int]) -> Message:
         for owner in self.owners - set(message["owners"]):

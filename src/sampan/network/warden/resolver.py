@@ -1,0 +1,215 @@
+"""Name servers inside containers' namespaces, at 127.0.0.11, answered by this process.
+
+The sockets are bound to ports that the kernel chooses, and a rule in the namespace leads port 53 there, so
+that a container may serve port 53 itself. Who is asked about other names is asked from the host's namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from sampan.errors import ProtocolError
+from sampan.linux.constants import CLONE_NEWNET
+from sampan.linux.kernel import LinuxKernel
+from sampan.linux.nft import open_nft
+from sampan.network.warden.loop import Loop
+from sampan.network.warden.names import TTL, Names, View
+from sampan.network.warden.upstream import Upstream
+from sampan.wire import dns
+
+ADDRESS = "127.0.0.11"
+BATCH = 64
+TCP_PATIENCE = 10.0  # seconds for a client that says nothing
+MAX_CLIENTS = 64  # TCP connections of one container
+TABLE = "sampan_names"
+
+Reply = Callable[[bytes], None]
+
+
+def rules(udp: int, tcp: int) -> str:
+    lines = [
+        f"ip daddr {ADDRESS} {protocol} dport 53 dnat to {ADDRESS}:{port}"
+        for protocol, port in (("udp", udp), ("tcp", tcp))
+    ]
+    chain = "\n".join(["type nat hook output priority -100; policy accept;", *lines])
+    return (
+        f"add table ip {TABLE}\ndelete table ip {TABLE}\n"
+        f"table ip {TABLE} {{\nchain output {{\n{chain}\n}}\n}}\n"
+    )
+
+
+class Servers:
+    """One server a container."""
+
+    def __init__(self, loop: Loop, names: Names) -> None:
+        self._loop = loop
+        self._names = names
+        self._upstream = Upstream(loop)
+        self._kernel = LinuxKernel()
+        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
+        self._clients: dict[str, int] = {}
+
+    def serve(self, owner: str, netns_fd: int) -> None:
+        """Sockets and the rule in the namespace. All or nothing. Raises OSError."""
+        self.stop(owner)
+        self._kernel.setns(netns_fd, CLONE_NEWNET)
+        try:
+            udp, tcp = _open_sockets()
+            try:
+                nft = open_nft()
+                try:
+                    nft.run(rules(udp.getsockname()[1], tcp.getsockname()[1]))
+                finally:
+                    nft.close()
+            except BaseException:
+                udp.close()
+                tcp.close()
+                raise
+        finally:
+            self._kernel.setns(self._home, CLONE_NEWNET)
+        self._sockets[owner] = (udp, tcp)
+        self._loop.watch(udp.fileno(), partial(self._on_datagram, owner, udp))
+        self._loop.watch(tcp.fileno(), partial(self._on_connection, owner, tcp))
+
+    def serves(self, owner: str) -> bool:
+        return owner in self._sockets
+
+    def stop(self, owner: str) -> None:
+        for sock in self._sockets.pop(owner, ()):
+            self._loop.forget(sock.fileno())
+            sock.close()
+
+    def _on_datagram(self, owner: str, sock: socket.socket) -> None:
+        for _ in range(BATCH):
+            try:
+                data, client = sock.recvfrom(4096)
+            except OSError:
+                return
+            self.handle(owner, data, partial(_send, sock, client), tcp=False)
+
+    def _on_connection(self, owner: str, sock: socket.socket) -> None:
+        try:
+            client, _ = sock.accept()
+        except OSError:
+            return
+        if self._clients.get(owner, 0) >= MAX_CLIENTS:
+            client.close()
+            return
+        self._clients[owner] = self._clients.get(owner, 0) + 1
+        Stream(
+            self._loop, client, partial(self.handle, owner, tcp=True), partial(self._left, owner)
+        )
+
+    def _left(self, owner: str) -> None:
+        self._clients[owner] -= 1
+        if not self._clients[owner]:
+            del self._clients[owner]
+
+    def handle(self, owner: str, data: bytes, reply: Reply, *, tcp: bool) -> None:
+        view = self._names.view(owner)
+        if view is None:
+            return
+        try:
+            query = dns.parse_query(data)
+        except ProtocolError:
+            with suppress(ProtocolError):
+                reply(dns.build_failure(data, dns.FORMERR))
+            return
+        records = self._names.answer(owner, query)
+        limit = 65535 if tcp else query.size
+        if records is not None:
+            reply(dns.build_answer(query, records, ttl=TTL, limit=limit))
+        else:
+            self._ask(view, data, query, reply, tcp=tcp)
+
+    def _ask(self, view: View, data: bytes, query: dns.Query, reply: Reply, *, tcp: bool) -> None:
+        def answered(answer: bytes | None) -> None:
+            reply(answer or dns.build_answer(query, code=dns.SERVFAIL))
+
+        if not view.external:
+            # Not even a question leaves an internal network (CVE-2024-29018).
+            reply(dns.build_answer(query, code=dns.NXDOMAIN))
+            return
+        self._upstream.ask(data, query, view.servers, answered, tcp=tcp)
+
+
+class Stream:
+    """A TCP client: length, message, length, message …"""
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        handle: Callable[[bytes, Reply], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._loop, self._sock, self._handle, self._on_end = loop, sock, handle, on_end
+        self._received = b""
+        self._closed = False
+        sock.setblocking(False)
+        loop.watch(sock.fileno(), self._on_readable)
+        loop.after(TCP_PATIENCE, self.close)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._loop.forget(self._sock.fileno())
+            self._sock.close()
+            self._on_end()
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._received += data
+        while not self._closed and len(self._received) >= 2:
+            length = int.from_bytes(self._received[:2], "big")
+            if len(self._received) < 2 + length:
+                return
+            message = self._received[2 : 2 + length]
+            self._received = self._received[2 + length :]
+            self._handle(message, self._reply)
+
+    def _reply(self, answer: bytes) -> None:
+        if self._closed:
+            return
+        try:
+            # An answer fits the empty buffer of a socket; a client that does not read is let go.
+            sent = self._sock.send(len(answer).to_bytes(2, "big") + answer)
+        except OSError:
+            sent = 0
+        if sent != len(answer) + 2:
+            self.close()
+
+
+def _open_sockets() -> tuple[socket.socket, socket.socket]:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        udp.bind((ADDRESS, 0))
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            tcp.bind((ADDRESS, 0))
+            tcp.listen(64)
+        except BaseException:
+            tcp.close()
+            raise
+    except BaseException:
+        udp.close()
+        raise
+    return udp, tcp
+
+
+def _send(sock: socket.socket, client: tuple[object, ...], answer: bytes) -> None:
+    with suppress(OSError):  # the container has ended, or does not read
+        sock.sendto(answer, client)
