@@ -95,8 +95,17 @@ def snapshot() -> tuple[object, ...]:
     """Everything of the host that sampan may touch."""
     with Rtnl() as rtnl:
         links = sorted((x.name, x.flags & 1, x.mtu, x.master, x.alias) for x in rtnl.links())
-        addresses = sorted((x.index, str(x.address), x.prefix) for x in rtnl.addresses())
-        routes = sorted((str(x.destination), str(x.gateway), x.table) for x in rtnl.routes())
+        addresses = sorted(
+            (x.index, str(x.address), x.prefix)
+            for x in rtnl.addresses()
+            if not x.address.is_link_local
+        )
+        # Link-local addresses come when the kernel has made sure of them, a second after their link.
+        routes = sorted(
+            (str(x.destination), str(x.gateway), x.table)
+            for x in rtnl.routes()
+            if not str(x.destination).startswith("fe80:")
+        )
     switches = {x[0]: forwarding.state_of(KernelSwitches(), str(x[0])) for x in links}
     return links, addresses, routes, switches, CommandNft().run("list ruleset")
 
