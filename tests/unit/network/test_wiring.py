@@ -109,7 +109,6 @@ def test_a_cut_wire() -> None:
 def test_waiting_for_the_link_watch_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks until packets pass, and not for ever."""
     _, host, _ = wiring()
-    monkeypatch.setattr("sampan.network.wiring.LINK_WATCH_PATIENCE", 0.01)
     asked: list[int] = []
     link = host.link("sampan0")
 
@@ -122,8 +121,9 @@ def test_waiting_for_the_link_watch_has_an_end(monkeypatch: pytest.MonkeyPatch) 
     wait_operational(Slow(), 2)
     assert len(asked) == 4
     patient = False
+    monkeypatch.setattr("sampan.network.wiring.LINK_WATCH_PATIENCE", 0.01)
     wait_operational(Slow(), 2)
-    assert len(asked) > 5
+    assert len(asked) >= 5
 
 
 def test_names_and_marks() -> None:
