@@ -187,16 +187,20 @@ def schedule_restart(services: Services, actor: Actor, *, ran: int) -> None:
 
     def due() -> None:
         actor.restart_timer = None
-        actor.post(automatic_start(services, actor))
+        actor.post(automatic_start(services, actor, expected=State.RESTARTING))
 
     loop = asyncio.get_running_loop()
     actor.restart_timer = loop.call_later(actor.restart_delay / 1e9, due)
 
 
-def automatic_start(services: Services, actor: Actor) -> Callable[[], Awaitable[None]]:
-    """A job that nobody waits for."""
+def automatic_start(
+    services: Services, actor: Actor, *, expected: State
+) -> Callable[[], Awaitable[None]]:
+    """A job that nobody waits for. Nothing happens when the container is in another state by then: stopped."""
 
     async def begin() -> None:
+        if actor.record.state is not expected:
+            return
         try:
             await start(services, actor, automatic=True)
         except NotModified:

@@ -209,7 +209,7 @@ def apply_policies(services: Services) -> None:
         record = actor.record
         ran = record.state is State.EXITED and record.started_at
         if ran and transitions.wants_restart(record, at_boot=True):
-            actor.post(lifecycle.automatic_start(services, actor))
+            actor.post(lifecycle.automatic_start(services, actor, expected=State.EXITED))
 
 
 async def let_go(services: Services) -> None:

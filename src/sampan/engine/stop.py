@@ -21,6 +21,7 @@ from sampan.engine.wait import Waiter
 from sampan.errors import Conflict, NotModified, SampanError
 
 GRACE = 10  # seconds
+ATTEMPTS = 10  # to stop what ends and is started again by its policy at the same time
 FULL_GRACE = "sampan.full-stop-grace"
 
 
@@ -43,19 +44,22 @@ async def stop(
 ) -> bool:
     """False when there was nothing to stop. Returns when the exit is written down and the network is free."""
     record = actor.record
-    if record.state is State.RESTARTING:
+    found = record.state.alive or record.state is State.RESTARTING
+    for _ in range(ATTEMPTS):
+        stopped = False
+        try:
+            if actor.record.state.alive:
+                await _stop(services, actor, number or stop_signal(record), grace_of(record, grace))
+                stopped = True
+        except Conflict:
+            pass  # it ended by itself meanwhile, and its policy may have started it again
+        except SampanError as error:
+            raise SampanError(f"cannot stop container: {record.id}: {error}") from error
+        # After the jobs of the exit, and of a restart that was due already.
         await actor.do(lambda: lifecycle.cancel_restart(actor))
-        return True
-    if not record.state.alive:
-        return False
-    try:
-        await _stop(services, actor, number or stop_signal(record), grace_of(record, grace))
-    except Conflict:
-        pass  # it ended by itself meanwhile
-    except SampanError as error:
-        raise SampanError(f"cannot stop container: {record.id}: {error}") from error
-    await actor.do(_nothing)  # after the job of the exit
-    return True
+        if stopped or not actor.record.state.alive:
+            break
+    return found
 
 
 async def _stop(services: Services, actor: Actor, number: int, grace: float) -> None:
@@ -90,10 +94,6 @@ def waits_in_any_case(services: Services, record: ContainerRecord) -> bool:
     image = services.store.images.get(record.image_id) if record.image_id else None
     config = image.config.config if image is not None else None
     return config is None or FULL_GRACE not in (config.labels or {})
-
-
-async def _nothing() -> None:
-    pass
 
 
 def stop_signal(record: ContainerRecord) -> int:

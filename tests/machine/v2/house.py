@@ -141,9 +141,17 @@ def split(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def processes(group: Path) -> list[int]:
-    with contextlib.suppress(FileNotFoundError):
-        return [int(word) for word in (group / "cgroup.procs").read_text().split()]
-    return []
+    """Those of the cgroup and of the ones in it, as each exec has one."""
+    found: list[int] = []
+    for path in [group, *group.glob("*/")]:
+        with contextlib.suppress(FileNotFoundError):
+            found += [int(word) for word in (path / "cgroup.procs").read_text().split()]
+    return found
+
+
+def is_inside(text: str) -> bool:
+    """Whether /proc/self/cgroup, as an exec in a container reads it, is in the container's own cgroup."""
+    return text == "0::/\n" or text.startswith("0::/exec-")
 
 
 @contextlib.contextmanager

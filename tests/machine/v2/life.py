@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.engines import wait_until
 from tests.machine.v2.checks import check
-from tests.machine.v2.house import Container, House, processes, same
+from tests.machine.v2.house import Container, House, is_inside, processes, same
 
 COUNT = "i=0; while :; do echo $((i += 1)); sleep 0.1; done"
 # As systemd in a container does: its root is divided, and then takes no process any more.
@@ -21,7 +21,7 @@ DIVIDE = """
 def exec_joins_the_cgroup(house: House) -> None:
     """A second process is in the container's cgroup and namespace from its first instruction."""
     container = house.start()
-    same(container.exec("cat", "/proc/self/cgroup").out, "0::/\n")
+    assert is_inside(container.exec("cat", "/proc/self/cgroup").out)
     house.sampan.ok("exec", "-d", container.id, "sleep", "999")
     wait_until(lambda: len(processes(container.group)) == 2, "both processes in the cgroup")
 
