@@ -150,7 +150,7 @@ class Engine:
                 start_new_session=True,
                 env={**environment, **self.env},
             )
-        wait_until(self._answers, f"{self.kind} to answer; its log:\n{self.log[-3000:]}", 40)
+        wait_until(self._answers, f"{self.kind} to answer; its log:\n{self.log[-3000:]}", 100)
         return self
 
     def _answers(self) -> bool:
