@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -102,3 +103,14 @@ async def test_a_full_disk(store: Store, small: Path, action: str) -> None:
     await act()
     assert store.images.resolve("new:1").chain
     assert (await store.check()).problems == []
+
+
+async def test_others_keep_some_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blob that would take the last of the disk is given up before it has, and gone."""
+    from sampan.store import content
+
+    monkeypatch.setattr(content, "LOOK_STEP", 1 << 16)
+    with pytest.raises(OSError, match="No space left") as caught:
+        await store.load(stream(docker_archive(["new:1"], LARGE)), lambda message: None)
+    assert caught.value.errno == errno.ENOSPC
+    assert leftovers(store) == NOTHING

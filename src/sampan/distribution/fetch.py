@@ -19,8 +19,8 @@ from sampan.distribution.remote import BlobStream, Remote, cut
 from sampan.distribution.retry import Retry
 from sampan.errors import SampanError
 from sampan.store.partial import Mismatch, Partial
+from sampan.store.room import FREE_RESERVE
 from sampan.store.streams import PipeWriter
-from sampan.store.unpack import FREE_RESERVE
 
 log = logging.getLogger(__name__)
 

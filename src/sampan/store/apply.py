@@ -25,6 +25,7 @@ from sampan.errors import ProtocolError
 from sampan.linux import constants as c
 from sampan.linux.inroot import make_directory, open_in_root
 from sampan.linux.kernel import Kernel
+from sampan.store.room import LOOK_STEP, check_room
 from sampan.store.tree import Remover
 from sampan.wire import tar
 
@@ -39,7 +40,6 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CACHE_LIMIT = 64  # descriptors of folders kept open
-_SPACE_STEP = 16 << 20  # bytes written between two looks at the free space
 _ENTRY_COST = 4096  # what an entry takes at least, so that a million empty ones count too
 
 
@@ -306,10 +306,8 @@ class Applier:
         """Look now and then whether the file system has room left for others."""
         self._until_look -= size
         if self._until_look < 0:
-            self._until_look = _SPACE_STEP
-            space = os.fstatvfs(self._root)
-            if space.f_bavail * space.f_frsize < self._reserve:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._until_look = LOOK_STEP
+            check_room(self._root, self._reserve)
 
 
 def clean(name: bytes) -> bytes:

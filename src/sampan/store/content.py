@@ -20,6 +20,7 @@ from sampan.errors import InvalidParameter, NotFound, SampanError, TooLarge
 from sampan.spec.digest import PREFIX, Digest, digest_of, hex_of
 from sampan.store.leases import Lease
 from sampan.store.partial import Blob, Partial
+from sampan.store.room import FREE_RESERVE, LOOK_STEP, check_room
 from sampan.store.threads import in_thread
 
 __all__ = ["Blob", "Content", "Ingest", "Partial", "sync_directory"]
@@ -163,6 +164,7 @@ class Ingest:
         self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_size = 0
+        self._until_look = LOOK_STEP
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._open = True
         self.size = 0
@@ -230,6 +232,10 @@ class Ingest:
 
     def _write_pieces(self, pieces: list[bytes]) -> None:
         data = memoryview(b"".join(pieces) if len(pieces) > 1 else pieces[0])
+        self._until_look -= len(data)
+        if self._until_look < 0:
+            self._until_look = LOOK_STEP
+            check_room(self._fd, FREE_RESERVE)
         self._hash.update(data)
         while data:
             data = data[os.write(self._fd, data) :]

@@ -16,10 +16,10 @@ from sampan.errors import InvalidParameter
 from sampan.spec.digest import Digest, parse_digest
 from sampan.store import jobs
 from sampan.store.leases import Lease
+from sampan.store.room import FREE_RESERVE
 from sampan.store.snapshots import Snapshots
 
 PROGRESS_INTERVAL = 0.1  # seconds
-FREE_RESERVE = 64 << 20  # bytes that an archive may not take from the file system
 
 
 class Unpacked(NamedTuple):
