@@ -24,7 +24,7 @@ from sampan.store.streams import PipeWriter
 
 log = logging.getLogger(__name__)
 
-GATHER = 1 << 18  # bytes for which a thread is bothered …
+GATHER = 1 << 19  # bytes for which a thread is bothered …
 GATHER_TIME = 0.1  # … or seconds
 
 
@@ -116,7 +116,7 @@ async def _receive(
             waited, arrived = waited + now - began, arrived + len(piece)
             if waited >= times.drip_window:
                 if arrived < times.drip_bytes:
-                    raise cut(partial.size + gathered.size, partial.blob.size)
+                    raise cut(gathered.end, partial.blob.size)
                 waited, arrived = 0.0, 0
             if gathered.size >= GATHER or now - written >= GATHER_TIME:
                 await gathered.flush()
@@ -125,26 +125,33 @@ async def _receive(
     except asyncio.CancelledError:
         await gathered.keep()
         raise
+    except Mismatch:
+        await gathered.settle()
+        partial.drop()
+        raise
     except Exception:
         await gathered.flush()
+        await gathered.settle()
         raise
     await gathered.flush()
+    await gathered.settle()
     meter.show(partial.size)
 
 
 class Gathered:
-    """Pieces on their way to disk and pipe."""
+    """Pieces on their way to disk and pipe: while a thread writes some, the next ones are read."""
 
     def __init__(self, partial: Partial, pipe: PipeWriter) -> None:
         self._partial, self._pipe = partial, pipe
         self._pieces: list[bytes] = []
+        self._writing: asyncio.Task[None] | None = None
         self.size = 0
+        self.end = partial.size  # of the blob so far, all of it counted
 
     def add(self, piece: bytes) -> None:
-        """Raises Mismatch when it is more than the blob has; then the file is gone."""
-        if self._partial.size + self.size + len(piece) > self._partial.blob.size:
-            self._pieces.clear()
-            self._partial.drop()
+        """Raises Mismatch when it is more than the blob has."""
+        self.end += len(piece)
+        if self.end > self._partial.blob.size:
             raise Mismatch(
                 f"filesystem layer verification failed for digest {self._partial.blob.digest}: "
                 "the registry sends more than the manifest says"
@@ -153,16 +160,33 @@ class Gathered:
         self.size += len(piece)
 
     async def flush(self) -> None:
-        await self._write(self._pipe)
+        """Begin to write, once what was begun before is written."""
+        await self.settle()
+        if self._pieces:
+            self._writing = asyncio.create_task(self._partial.write(self._take(), self._pipe))
+
+    async def settle(self) -> None:
+        """Wait for what is being written."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            try:
+                await writing
+            except OSError:
+                self._take()  # it has no place behind what is missing
+                raise
 
     async def keep(self) -> None:
-        """To disk only: nobody reads from the pipe any more."""
-        await self._write(None)
-
-    async def _write(self, pipe: PipeWriter | None) -> None:
+        """After a cancellation: to disk only, nobody reads from the pipe any more."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+            self._writing = None
         if self._pieces:
-            pieces, self._pieces, self.size = self._pieces, [], 0
-            await self._partial.write(pieces, pipe)
+            await self._partial.write(self._take(), None)
+
+    def _take(self) -> list[bytes]:
+        pieces, self._pieces, self.size = self._pieces, [], 0
+        return pieces
 
 
 def check_space(partial: Partial) -> None:
