@@ -7,7 +7,7 @@ import errno
 import signal as signals_
 from collections.abc import Mapping
 
-from sampan.engine import signals, transitions
+from sampan.engine import lifecycle, signals, transitions
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Monitor
@@ -32,7 +32,9 @@ async def kill_container(services: Services, ref: str, *, signal: str = "") -> N
             f"Cannot kill container: {ref}: The linux daemon does not support signal {number}"
         )
     try:
-        if number == signals_.SIGKILL:
+        if actor.record.state is State.RESTARTING and _ends(actor, number):
+            await actor.do(lambda: lifecycle.cancel_restart(actor))
+        elif number == signals_.SIGKILL:
             await kill_and_wait(services, actor)
         else:
             await send(services, actor, number)

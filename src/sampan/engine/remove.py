@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sampan.engine import lifecycle, removal, transitions
+from sampan.engine import removal, transitions
 from sampan.engine.actor import Actor
+from sampan.engine.ending import end_for_good
 from sampan.engine.kill import kill_and_wait
-from sampan.engine.records import State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, InvalidParameter, SampanError
 
@@ -35,15 +35,14 @@ async def remove_container(
 
 
 async def _end(services: Services, actor: Actor) -> None:
-    if actor.record.state is State.RESTARTING:
-        await actor.do(lambda: lifecycle.cancel_restart(actor))
-    if not actor.record.state.alive:
-        return
-    try:
-        await kill_and_wait(services, actor)
-    except Conflict:
-        pass  # it ended by itself
-    except SampanError as error:
-        raise SampanError(
-            f'cannot remove container "/{actor.record.name}": could not kill container: {error}'
-        ) from error
+    async def end() -> None:
+        try:
+            await kill_and_wait(services, actor)
+        except Conflict:
+            raise  # it ended by itself
+        except SampanError as error:
+            raise SampanError(
+                f'cannot remove container "/{actor.record.name}": could not kill container: {error}'
+            ) from error
+
+    await end_for_good(actor, end)

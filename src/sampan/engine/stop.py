@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import signal as signals_
 
-from sampan.engine import lifecycle, signals
+from sampan.engine import signals
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
+from sampan.engine.ending import end_for_good
 from sampan.engine.kill import kill_and_wait, send
-from sampan.engine.records import ContainerRecord, State
+from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
 from sampan.engine.wait import Waiter
 from sampan.errors import Conflict, NotModified, SampanError
 
 GRACE = 10  # seconds
-ATTEMPTS = 10  # to stop what ends and is started again by its policy at the same time
 FULL_GRACE = "sampan.full-stop-grace"
 
 
@@ -43,23 +43,17 @@ async def stop(
     services: Services, actor: Actor, *, number: int = 0, grace: int | None = None
 ) -> bool:
     """False when there was nothing to stop. Returns when the exit is written down and the network is free."""
-    record = actor.record
-    found = record.state.alive or record.state is State.RESTARTING
-    for _ in range(ATTEMPTS):
-        stopped = False
+
+    async def end() -> None:
+        record = actor.record
         try:
-            if actor.record.state.alive:
-                await _stop(services, actor, number or stop_signal(record), grace_of(record, grace))
-                stopped = True
+            await _stop(services, actor, number or stop_signal(record), grace_of(record, grace))
         except Conflict:
-            pass  # it ended by itself meanwhile, and its policy may have started it again
+            raise  # it ended by itself meanwhile
         except SampanError as error:
             raise SampanError(f"cannot stop container: {record.id}: {error}") from error
-        # After the jobs of the exit, and of a restart that was due already.
-        await actor.do(lambda: lifecycle.cancel_restart(actor))
-        if stopped or not actor.record.state.alive:
-            break
-    return found
+
+    return await end_for_good(actor, end)
 
 
 async def _stop(services: Services, actor: Actor, number: int, grace: float) -> None:

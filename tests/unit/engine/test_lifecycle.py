@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sampan.engine import kill, lifecycle, remains, remove, start, stop
 from sampan.engine.records import ContainerRecord, State, decode
 from sampan.engine.wait import wait_container
-from sampan.errors import NotFound
+from sampan.errors import Conflict, NotFound
 from sampan.spec.container import RestartPolicy
 from tests.fakes.rooms import Rooms
 
@@ -216,6 +217,43 @@ async def test_stop_while_a_restart_is_due(rooms: Rooms) -> None:
     assert (await waiter.result()).exit_code == 1
     await start.start_container(rooms.services, "web")
     assert rooms.record(record.id).state is State.RUNNING
+
+
+@pytest.mark.parametrize("how", ["stop", "rm", "kill"])
+@pytest.mark.parametrize("due", [False, True], ids=["exiting", "starting"])
+async def test_ended_just_before(rooms: Rooms, quick: list[float], how: str, *, due: bool) -> None:
+    """A container that ends, or is started again, at the moment it is stopped stays down all the same."""
+    record = await run(rooms, **policy("always"))
+    rooms.monitors.last.exit(0)
+    if due:
+        await until(rooms, record, State.RESTARTING)
+        timer = rooms.services.containers.actor("web").restart_timer
+        assert timer is not None
+        timer._run()
+    if how == "stop":
+        await stop.stop_container(rooms.services, "web")
+    elif how == "rm":
+        await remove.remove_container(rooms.services, "web", force=True)
+    else:
+        with contextlib.suppress(Conflict):  # it does not run, at the moment
+            await kill.kill_container(rooms.services, "web")
+        await stop.stop_container(rooms.services, "web")
+    await rooms.settle()
+    await asyncio.sleep(0)
+    await rooms.settle()
+    states = [record.state for record in rooms.services.containers.all()]
+    assert states == ([] if how == "rm" else [State.EXITED])
+
+
+async def test_a_kill_while_a_restart_is_due(rooms: Rooms) -> None:
+    """It is the last word, as a stop is."""
+    record = await run(rooms, **policy("always"))
+    rooms.monitors.last.exit(1)
+    await until(rooms, record, State.RESTARTING)
+    await kill.kill_container(rooms.services, "web")
+    await rooms.settle()
+    assert rooms.record(record.id).state is State.EXITED
+    assert rooms.services.containers.actor("web").restart_timer is None
 
 
 async def test_a_restart_that_fails(rooms: Rooms, quick: list[float]) -> None:
