@@ -14,9 +14,7 @@ import re
 import time
 from dataclasses import dataclass, fields
 
-_OTHERS_MOUNTS = re.compile(
-    r"/(overlay2|containerd|containers|netns|docker|buildkit)(/|$)|/(d\d*|dockerd)/data$"
-)
+_OTHERS_MOUNTS = re.compile(r"/(overlay2|containerd|containers|netns|docker|buildkit)(/|$)|/data$")
 _OTHERS_LINKS = re.compile(r"^(docker\d+|podman\d+|cni.*|br-[0-9a-f]{12}|veth[0-9a-f]{7})$")
 _DEADLINE = 5.0
 
