@@ -289,6 +289,99 @@ def pid_of(engine: Engine, name: str) -> int:
     raise AssertionError(f"{name} does not run")
 
 
+WHO = (
+    "mkdir -p /w/cgi-bin; printf '#!/bin/sh\\necho; echo $REMOTE_ADDR' > /w/cgi-bin/who; "
+    "chmod +x /w/cgi-bin/who; httpd -f -p 80 -h /w"
+)
+
+
+def test_dual_stack(private: Driver) -> None:
+    """Addresses, routes, names and published ports in both families; W2: nothing that a router announces
+    is believed, and what is IPv4 only has no IPv6 at all."""
+    engine = private.engine
+    for command, outside in (
+        ("ip addr add 2001:db8::2/64 dev uplink nodad", False),
+        ("ip addr add 2001:db8::1/64 dev eth0 nodad", True),
+    ):
+        subprocess.run([*engine.host.enter(outside=outside), *command.split()], check=True)
+    private.ok(*["network", "create", "--ipv6", "--subnet", "fd00:dead::/64", "n6"])
+    private.ok(
+        *["run", "-d", "--name", "web", "--network", "n6", "-p", "8080:80", "busybox", "sh", "-c"],
+        WHO,
+    )
+    run(private, "c2", "--network", "n6")
+    run(private, "c4")
+    place = private.inspect("web")["NetworkSettings"]["Networks"]["n6"]
+    assert (place["GlobalIPv6Address"], place["IPv6Gateway"]) == ("fd00:dead::2", "fd00:dead::1")
+    assert "fd00:dead::2" in private.ok("exec", "c2", "nslookup", "web")
+    assert private("exec", "c2", "ping", "-6", "-c1", "-W2", "web").code == 0
+    assert private("exec", "web", "ping", "-6", "-c1", "-W2", "2001:db8::1").code == 0
+    url = "http://[2001:db8::2]:8080/cgi-bin/who"
+    curl = [*engine.host.enter(outside=True), "curl", "-g", "-s", "-m", "5", url]
+    wait_until(
+        lambda: b"2001:db8::1" in subprocess.run(curl, capture_output=True).stdout, "an answer"
+    )
+    values = "cat /proc/sys/net/ipv6/conf/eth0/accept_ra /proc/sys/net/ipv6/conf/eth0/disable_ipv6"
+    assert private.ok("exec", "web", *values.split()).split() == ["0", "0"]
+    assert private.ok("exec", "c4", *values.split()).split() == ["0", "1"]
+    for bridge, expected in (
+        ("sampan0", ["0", "1"]),
+        (f"br-{place['NetworkID'][:12]}", ["0", "0"]),
+    ):
+        words = values.replace("eth0", bridge).split()
+        shown = subprocess.run([*engine.host.enter(), *words], capture_output=True, text=True)
+        assert shown.stdout.split() == expected, bridge
+
+
+def test_strangers_in_one_network(tmp_path: Path) -> None:
+    """`--icc=false`, and a network with that option: containers reach the gateway and the outside only."""
+    with running_engine("sampand", tmp_path / "s", "--icc=false") as engine:
+        driver = Driver(engine, "docker")
+        driver.load_image(busybox_tar(), "busybox")
+        driver.ok(*["network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "n1"])
+        for network in ("bridge", "n1"):
+            for name in ("aa", "ab"):
+                run(driver, f"{name}-{network}", "--network", network)
+            shown = driver.inspect(f"ab-{network}")["NetworkSettings"]["Networks"][network]
+            assert not reaches(driver, f"aa-{network}", shown["IPAddress"])
+            assert reaches(driver, f"aa-{network}", shown["Gateway"])
+            assert reaches(driver, f"aa-{network}", OUTSIDE)
+
+
+def test_beside_the_reference_engine(tmp_path: Path) -> None:
+    """W5: on one host, dockerd's bridge, rules and containers are the same before, during and after a
+    sampand that is stopped and killed; containers of both get out, past the other's firewall."""
+    with running_engine("dockerd", tmp_path / "d") as other:
+        theirs = Driver(other, "docker")
+        theirs.load_image(busybox_tar(), "busybox")
+        run(theirs, "c1", "-p", "8080:80")
+
+        def seen() -> str:
+            script = (
+                "iptables-save | grep -v ^#; ip -o link show docker0; ip -o -4 addr show docker0"
+            )
+            done = subprocess.run(
+                [*other.host.enter(), "sh", "-c", script], capture_output=True, text=True
+            )
+            return re.sub(r"\[\d+:\d+\]|valid_lft.*", "", done.stdout)
+
+        before = seen()
+        with running_engine("sampand", tmp_path / "s", host=other.host) as engine:
+            ours = Driver(engine, "docker")
+            ours.load_image(busybox_tar(), "busybox")
+            run(ours, "c1", "-p", "8081:80")
+            assert reaches(ours, "c1", OUTSIDE)
+            assert reaches(theirs, "c1", OUTSIDE)
+            assert "already" in ours("run", "-p", "8080:80", "busybox", "true").err
+            assert seen() == before
+            engine.kill()
+            assert reaches(theirs, "c1", OUTSIDE)
+            engine.start()
+            assert seen() == before
+        assert seen() == before
+        assert reaches(theirs, "c1", OUTSIDE)
+
+
 # What a container asks, without its tools: a query by UDP to its name server.
 RESOLVE = """
 import socket, struct, sys

@@ -51,6 +51,10 @@ MAPS = {
         ("ranges", "type ADDRESS . inet_proto . inet_service : ADDRESS; flags interval;"),
     )
 }
+EVERY = """\
+		ct state established,related oifname @bridges goto allowed
+		ct state established,related iifname @bridges goto allowed
+"""
 CHAINS = """\
 	chain allowed {
 		VERDICT
@@ -79,6 +83,7 @@ CHAINS = """\
 	}
 	chain forward {
 		type filter hook forward priority filter - 10; policy accept;
+		EVERY
 		ct state established,related accept
 		oifname @bridges ct status dnat goto allowed
 		iifname . oifname @friends goto allowed
@@ -132,12 +137,14 @@ class Forward:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the table is made of. `guarded`: interfaces that forward only because we switched it on.
-    `queue`: who answers first packets there lets them pass by foreign chains (`warden/queue.py`)."""
+    `queue`: who answers first packets there lets them pass by foreign chains (`warden/queue.py`);
+    `every`: not only first packets."""
 
     networks: tuple[NetworkRules, ...] = ()
     forwards: tuple[Forward, ...] = ()
     guarded: tuple[str, ...] = ()
     queue: int = 0
+    every: bool = False
 
 
 Elements = dict[str, dict[str, str]]
@@ -209,6 +216,8 @@ def whole(table: str, rules: Rules, *, queueing: bool = True) -> str:
     queue = f"queue flags bypass to {rules.queue}" if queueing else ""
     verdict = queue if rules.queue else "accept"
     chains = CHAINS.replace("VERDICT", verdict)
+    answers = EVERY if rules.queue and rules.every else ""
+    chains = chains.replace("\t\tEVERY\n", answers)
     lines = [f"{removal(table)}table {FAMILY} {table} {{\n{sets}{maps}{chains}}}\n"]
     for name, wanted in elements(rules).items():
         lines += _elements("add", table, name, wanted.items())

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import re
+from enum import IntEnum
 
 from sampan.linux.nft import Nft, NftError
 
 _TABLE = re.compile(r"^table (\S+) (\S+) \{")
+_LETS_ANSWERS_PASS = "ufw-before-forward"  # ufw's policy is to drop, but for flows that were let in
 LEGACY = "/proc/thread-self/net/ip_tables_names"
 
 
-def others_forward(nft: Nft, own: str) -> bool:
-    """Whether somebody else looks at forwarded packets: an nftables chain at that hook (iptables' are), or
-    the old iptables."""
+class Danger(IntEnum):
+    """What may be dropped after our table has allowed it."""
+
+    NONE = 0
+    FIRST = 1  # first packets of flows; answers pass, as with every firewall for hosts
+    EVERY = 2  # whatever is not the other's own, as with dockerd's policy
+
+
+def look(nft: Nft) -> Danger:
+    """At nftables chains at the hook `forward` (iptables' are such), and at the old iptables."""
     try:
         listing = nft.run("list chains")
     except NftError:
-        return False
-    return bool(forward_tables(listing) - {own}) or _legacy()
+        return Danger.NONE
+    policies = forward_policies(listing)
+    if "drop" in policies and _LETS_ANSWERS_PASS not in listing:
+        return Danger.EVERY
+    return Danger.FIRST if policies or _legacy() else Danger.NONE
 
 
-def forward_tables(listing: str) -> set[str]:
-    """Names of tables of IP packets with a base chain at the hook `forward`. Our own kind, of any daemon, is
-    no danger: it drops nothing that is another's."""
+def forward_policies(listing: str) -> set[str]:
+    """Of base chains at the hook `forward` in tables of IP packets. Our own kind, of any daemon, is no danger:
+    it drops nothing that is another's."""
     found: set[str] = set()
-    table = ""
+    foreign = False
     for line in listing.splitlines():
         if match := _TABLE.match(line):
             family, name = match.groups()
             ours = name == "sampan" or name.startswith("sampan_")
-            table = name if family in ("ip", "ip6", "inet") and not ours else ""
-        elif table and " hook forward " in line:
-            found.add(table)
+            foreign = family in ("ip", "ip6", "inet") and not ours
+        elif foreign and " hook forward " in line:
+            found.add("drop" if "policy drop;" in line else "accept")
     return found
 
 

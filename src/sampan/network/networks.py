@@ -21,6 +21,7 @@ from sampan.network.bridge import Bridge
 from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig
 from sampan.network.endpoint import Endpoint, is_network_of
 from sampan.network.firewall import check_interface_name, table_name
+from sampan.network.foreign import Danger
 from sampan.network.healing import Watch
 from sampan.network.host import Host, KernelSwitches, delete_link_if_there
 from sampan.network.namespaces import NamespacePool, create_bare, replace_default_routes
@@ -354,14 +355,15 @@ class Networks:
         if host is None:
             return
         try:
-            needed = bool(self._bridges) and await self._run(host.table.others_forward)
+            danger = await self._run(host.table.danger) if self._bridges else Danger.NONE
             number = 0
-            if needed:
+            if danger:
                 await self._warden.start()
                 answer = await self._run(lambda: self._warden.request("queue", wanted=True))
                 number = int(answer["number"])
-            await self._run(lambda: host.table.set_queue(number))
-            if not needed and self._warden.running:
+            every = danger is Danger.EVERY
+            await self._run(lambda: host.table.set_queue(number, every=every))
+            if not danger and self._warden.running:
                 await self._run(lambda: self._warden.request("queue", wanted=False))
         except (SampanError, OSError) as error:
             log.error("a foreign firewall may drop what containers send: %s", error)

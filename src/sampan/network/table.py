@@ -30,6 +30,7 @@ class Table:
         self._forwards: dict[str, tuple[Forward, ...]] = {}
         self._guarded: tuple[str, ...] = ()
         self._queue = 0
+        self._every = False
 
     def _exists(self) -> bool:
         try:
@@ -46,7 +47,8 @@ class Table:
     @property
     def rules(self) -> Rules:
         forwards = tuple(item for items in self._forwards.values() for item in items)
-        return Rules(tuple(self._networks.values()), forwards, self._guarded, self._queue)
+        networks = tuple(self._networks.values())
+        return Rules(networks, forwards, self._guarded, self._queue, self._every)
 
     @property
     def guarded(self) -> tuple[str, ...]:
@@ -94,21 +96,22 @@ class Table:
     def queue(self) -> int:
         return self._queue
 
-    def set_queue(self, number: int) -> None:
+    def set_queue(self, number: int, *, every: bool) -> None:
         """0: none. The chains are other ones then, and everything is written."""
-        if number == self._queue:
+        before = (self._queue, self._every)
+        if (number, every) == before:
             return
-        before, self._queue = self._queue, number
+        self._queue, self._every = number, every
         try:
             if self._written:
                 self.write()
         except BaseException:
-            self._queue = before
+            self._queue, self._every = before
             raise
 
-    def others_forward(self) -> bool:
+    def danger(self) -> foreign.Danger:
         """Whether a foreign firewall may drop what ours allows."""
-        return foreign.others_forward(self._nft, self.name)
+        return foreign.look(self._nft)
 
     def write(self) -> None:
         """The whole of it, whatever is there."""
