@@ -171,6 +171,8 @@ def test_network_modes(driver: Driver) -> None:
     hosts = driver.ok("exec", "first", "cat", "/etc/hosts")
     identifier = driver.inspect("first")["Id"]
     assert re.search(rf"^{re.escape(address)}\s+{identifier[:12]}$", hosts, re.M)
+    driver.ok("run", "-d", "--name", "named", "-h", "box", "busybox", "sleep", "1000")
+    assert driver.ok("run", "--rm", "--network", "container:named", "busybox", "hostname") == "box"
 
 
 def test_environment_of_a_container(driver: Driver) -> None:

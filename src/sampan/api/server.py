@@ -7,6 +7,7 @@ import socket
 from aiohttp import web
 
 from sampan.api import (
+    absent,
     archive,
     changing,
     containers,
@@ -43,7 +44,7 @@ def make_app(
     """
     nouns = (
         *(system, containers, changing, archive, watching, streams, exec, images),
-        *(extensions, registries, making, volumes, networks),
+        *(extensions, registries, making, volumes, networks, absent),
     )
     router = Router([route for noun in nouns for route in noun.ROUTES])
     edge = Edge(services, router, version=version)

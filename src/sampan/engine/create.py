@@ -100,7 +100,11 @@ def _plan(
     wishes(merged, host)
     _check_joined(services, host)
     merged = settings.settle_hostname(
-        merged, host, container_id=container_id, host_name=facts.name()
+        merged,
+        host,
+        container_id=container_id,
+        host_name=facts.name(),
+        owner=_network_owner(services, host),
     )
     points = mounts.plan_mounts(merged, host, _inherited(services, host))
     check_bind_sources(points)
@@ -139,6 +143,14 @@ def _check_platform(image: Image, text: str) -> None:
         raise NotFound(
             f"image with reference {name} was found but does not provide the specified platform ({text})"
         )
+
+
+def _network_owner(services: Services, host: HostConfig) -> ContainerConfig | None:
+    kind, _, ref = host.network_mode.partition(":")
+    try:
+        return services.containers.get(ref).config if kind == "container" else None
+    except NotFound:
+        return None  # the start says so, as dockerd's
 
 
 def _check_joined(services: Services, host: HostConfig) -> None:

@@ -52,9 +52,17 @@ def _ulimits(host: HostConfig, config: DaemonConfig) -> list[Ulimit] | None:
 
 
 def settle_hostname(
-    config: ContainerConfig, host: HostConfig, *, container_id: str, host_name: str
+    config: ContainerConfig,
+    host: HostConfig,
+    *,
+    container_id: str,
+    host_name: str,
+    owner: ContainerConfig | None = None,
 ) -> ContainerConfig:
-    """A container in the host's network or UTS namespace has the host's name, others their id's beginning."""
+    """Who shares a network or UTS namespace has the name that is known there: the host's, or that of `owner`,
+    the container whose network it is. Others have their id's beginning."""
+    if owner is not None:
+        return msgspec.structs.replace(config, hostname=owner.hostname, domainname=owner.domainname)
     if config.hostname or host.network_mode.startswith("container:"):
         return config
     shared = host.network_mode == "host" or host.uts_mode == "host"

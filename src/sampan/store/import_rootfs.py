@@ -117,6 +117,8 @@ def target_reference(repo: str, tag: str) -> Reference:
     reference = parse(repo)
     if reference.digest is not None:
         raise InvalidParameter("cannot import digest reference")
+    if reference.familiar_name == "sha256":
+        raise InvalidParameter("refusing to create an ambiguous tag using digest algorithm as name")
     if tag:
         check_tag(tag)
         return reference.with_tag(tag)

@@ -219,3 +219,13 @@ async def test_platform(rooms: Rooms) -> None:
             networking=(await rooms.create()).networking,
             platform="linux/s390x",
         )
+
+
+async def test_the_name_in_a_shared_network(rooms: Rooms) -> None:
+    """It is the one of the container whose network it is; one that is not there is the start's affair."""
+    other = await rooms.create("other", hostname="box", domainname="lan")
+    joined = await rooms.create("web", network_mode="container:other")
+    assert (joined.config.hostname, joined.config.domainname) == ("box", "lan")
+    assert other.config.hostname == "box"
+    lost = await rooms.create("lost", network_mode="container:zzz")
+    assert lost.config.hostname == ""

@@ -94,7 +94,7 @@ async def test_tag_request(store: Store) -> None:
     for repo, tag, expected in (("y", "", "y:latest"), ("y", "1", "y:1"), ("y:2", "3", "y:3")):
         store.tag("x", repo=repo, tag=tag)
         assert store.images.resolve(expected).id == image.id
-    for repo, tag in (("Y", ""), ("y", ".x"), (f"y@{PIN}", ""), ("", "")):
+    for repo, tag in (("Y", ""), ("y", ".x"), (f"y@{PIN}", ""), ("", ""), ("sha256", "abc")):
         with pytest.raises(InvalidParameter):
             store.tag("x", repo=repo, tag=tag)
     with pytest.raises(NotFound):

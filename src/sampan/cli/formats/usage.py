@@ -100,7 +100,7 @@ class UsageRow(Record):
 
 def verbose_text(usage: dict[str, Any]) -> str:
     """Every thing of every kind, a table each."""
-    found = usage.get("Images") or []
+    found = [_under_one_name(each) for each in usage.get("Images") or []]
     rows = images.image_rows(found, source=TABLE, digests=False, truncate=True)
     boxes = [_BoxRow(each) for each in usage.get("Containers") or []]
     volumes: list[Record] = [_VolumeRow(each) for each in usage.get("Volumes") or []]
@@ -112,6 +112,12 @@ def verbose_text(usage: dict[str, Any]) -> str:
         (f"Build cache usage: {human_size(building)}", _cache_table(usage)),
     )
     return "\n".join(f"{title}\n\n{table}" for title, table in parts)
+
+
+def _under_one_name(image: dict[str, Any]) -> dict[str, Any]:
+    """However many it has: what it takes is listed once."""
+    tags, digests = image.get("RepoTags") or [], image.get("RepoDigests") or []
+    return {**image, "RepoTags": tags[:1], "RepoDigests": [] if tags else digests[:1]}
 
 
 def _table(columns: tuple[str, ...], rows: list[Record], headers: dict[str, str]) -> str:
