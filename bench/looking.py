@@ -6,6 +6,7 @@ import functools
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,36 +46,42 @@ def listing(
 def copying(
     found: list[Peer], rounds: int, megabytes: int = COPY_MB
 ) -> list[tuple[str, dict[str, float], str]]:
-    """MB a second of `cp`, out to a file, out to a pipe, and in."""
-    rates: dict[str, dict[str, float]] = {
-        "out to a file": {},
-        "out to a pipe": {},
-        "in from a file": {},
-    }
-    for peer in found:
-        if peer.engine is None:
-            continue
-        file = peer.engine.root / "copied"
-        name = "".join(filter(str.isalnum, peer.name)) + "-copy"
-        _run(peer.run_argv("-d", "--name", name, "busybox", "sleep", "10000"))
+    """MB a second of `cp`: in from a file, out to a file, out to a pipe; the peers in turns."""
+    chosen = [peer for peer in found if peer.engine is not None]
+    samples: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="copy") as folder:
+        file = Path(folder) / "big"
+        _fill(file, megabytes)
+        for peer in chosen:
+            _run(peer.run_argv("-d", "--name", _name(peer), "busybox", "sleep", "10000"))
         try:
-            _fill(file, megabytes)
-            commands = {
-                "in from a file": [*peer.argv, "cp", str(file), f"{name}:/big"],
-                "out to a file": [*peer.argv, "cp", f"{name}:/big", str(file)],
-                "out to a pipe": [*peer.argv, "cp", f"{name}:/big", "-"],
-            }
-            for what, argv in commands.items():
-                rates[what][peer.name] = (
-                    megabytes / _median(functools.partial(_run, argv), rounds) * 1000
-                )
+            for _ in range(rounds):
+                for peer in chosen:
+                    for what, argv in _commands(peer, file).items():
+                        begin = time.perf_counter()
+                        _run(argv)
+                        seconds = time.perf_counter() - begin
+                        samples.setdefault((what, peer.name), []).append(seconds)
         finally:
-            file.unlink(missing_ok=True)
-            _run([*peer.argv, "rm", "-f", name])
-    return [
-        (f"cp of {megabytes} MB {what}, MB/s", values, "≥ dockerd")
-        for what, values in rates.items()
-    ]
+            for peer in chosen:
+                _run([*peer.argv, "rm", "-f", _name(peer)])
+    rows: dict[str, dict[str, float]] = {}
+    for (what, name), seconds_of in samples.items():
+        rows.setdefault(what, {})[name] = megabytes / statistics.median(seconds_of)
+    return [(f"cp of {megabytes} MB {what}, MB/s", row, "≥ dockerd") for what, row in rows.items()]
+
+
+def _name(peer: Peer) -> str:
+    return "".join(filter(str.isalnum, peer.name)) + "-copy"
+
+
+def _commands(peer: Peer, file: Path) -> dict[str, list[str]]:
+    there = f"{_name(peer)}:/big"
+    return {
+        "in from a file": [*peer.argv, "cp", str(file), there],
+        "out to a file": [*peer.argv, "cp", there, f"{file}-{_name(peer)}"],
+        "out to a pipe": [*peer.argv, "cp", there, "-"],
+    }
 
 
 def _make(engine: Engine, count: int) -> list[str]:

@@ -10,13 +10,13 @@ import msgspec
 from aiohttp import web
 
 from sampan.api.call import Call
+from sampan.api.hijack import read_in_bulk
 from sampan.api.routing import Route
 from sampan.engine import archive as engine
 from sampan.engine import times
 from sampan.engine.archive import PathStat
 from sampan.errors import InvalidParameter
 
-BULK = 1 << 20  # bytes
 _HEADER = "X-Docker-Container-Path-Stat"
 # Go's fs.FileMode: kinds of files and special bits, by the kernel's.
 _KINDS = {
@@ -71,8 +71,7 @@ async def download(call: Call) -> web.StreamResponse:
 
 
 async def upload(call: Call) -> web.StreamResponse:
-    # Holding the client back costs a round of the loop each time: with a file, more of it may gather first.
-    call.http.content.set_read_chunk_size(BULK)
+    read_in_bulk(call.http)
     await engine.extract_archive(
         call.services,
         call.name,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Iterable, Iterator
 
-_CHUNK = 65536
+_CHUNK = 1 << 18
 _HEAD_LIMIT = 1 << 20
 
 

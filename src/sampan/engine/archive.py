@@ -25,9 +25,10 @@ from sampan.linux import process
 from sampan.linux.channel import Message
 from sampan.monitor.records import read_monitor_record
 from sampan.store import jobs
-from sampan.store.streams import PipeReader, PipeWriter
+from sampan.store.streams import PipeReader, PipeWriter, gather
 from sampan.store.view import Attached, View
 
+PIECE = 1 << 19  # bytes for the worker at once: each time it is woken costs
 # What the path or the archive is at fault for.
 _BAD_PATH = (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 
@@ -122,7 +123,7 @@ async def _feed(
     try:
         async with jobs.Job(services.spawn, "copy-in", args, [pipe.read_fd, *fds]) as job:
             pipe.close_reader()
-            async for chunk in chunks:
+            async for chunk in gather(chunks, PIECE):
                 await pipe.pass_on(chunk)
                 if pipe.broken:
                     break  # the worker has its reason, and says it below

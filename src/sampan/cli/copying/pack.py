@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sampan.cli.copying.places import Rename
 
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 _TYPES = {
     stat.S_IFREG: tar.FILE,
     stat.S_IFDIR: tar.DIRECTORY,
