@@ -7,12 +7,14 @@ running one is frozen while what it wrote is copied, unless the caller says othe
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sampan.engine import images, merge
 from sampan.engine.actor import Actor, monitor_of
 from sampan.engine.create import attributes_of
+from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
 from sampan.errors import Conflict, NotFound, SampanError, Unavailable
@@ -105,22 +107,30 @@ async def _take(
 
 @asynccontextmanager
 async def _frozen(services: Services, actor: Actor) -> AsyncIterator[None]:
-    """The container stands still; one that is paused already stays so. Should the daemon die in here, the container
-    is found paused by the next one, and is shown so."""
+    """The container stands still; one that is paused already stays so. Should the daemon die in here, the next one
+    sees by the mark that it is to go on."""
     if actor.record.state is State.PAUSED:
         yield
         return
     attributes = attributes_of(actor.record)
-    await monitor_of(actor).pause()
-    services.events.emit("container", "pause", actor.record.id, attributes)
+    mark = mark_of(services, actor.record.id)
+    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
-        yield
+        await monitor_of(actor).pause()
+        services.events.emit("container", "pause", actor.record.id, attributes)
+        try:
+            yield
+        finally:
+            try:
+                await monitor_of(actor).resume()
+            except Unavailable:
+                pass  # it was killed meanwhile
+            services.events.emit("container", "unpause", actor.record.id, attributes)
     finally:
         try:
-            await monitor_of(actor).resume()
-        except Unavailable:
-            pass  # it was killed meanwhile
-        services.events.emit("container", "unpause", actor.record.id, attributes)
+            os.unlink(mark)
+        except FileNotFoundError:
+            pass  # with all of its run folder
 
 
 def _tell(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sampan.engine import probe, transitions
 from sampan.engine.actor import monitor_of
 from sampan.engine.create import attributes_of
@@ -34,3 +36,8 @@ async def unpause_container(services: Services, ref: str) -> None:
         services.events.emit("container", "unpause", actor.record.id, attributes_of(actor.record))
 
     await actor.do(job)
+
+
+def mark_of(services: Services, container_id: str) -> str:
+    """The file that says, while it is there, that a commit has frozen the container, and nobody else."""
+    return os.path.join(services.paths.run(container_id), "frozen")

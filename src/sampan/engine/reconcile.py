@@ -29,6 +29,7 @@ from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
 from sampan.engine.network import plugs
 from sampan.engine.network.create import restore_networks
+from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
 from sampan.engine.services import Services
 from sampan.engine.transitions import Exit
@@ -159,6 +160,10 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
         started_at=moment_of(state.get("started_at")) or record.started_at,
     )
     paused = phase == "paused"
+    if paused and os.path.exists(mark_of(services, record.id)):
+        await monitor.resume()
+        os.unlink(mark_of(services, record.id))
+        paused = False
     if paused != (record.state is State.PAUSED):
         record = transitions.paused(record) if paused else transitions.unpaused(record)
     actor.save(record, durable=record != actor.record)

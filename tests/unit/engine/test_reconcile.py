@@ -14,6 +14,7 @@ import pytest
 
 from sampan.engine import kill, reconcile, remains, start
 from sampan.engine.exec import inspect_exec
+from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
 from sampan.errors import Conflict, NotFound
 from sampan.linux import process
@@ -162,6 +163,20 @@ async def test_paused(
     listens(rooms, record).phase = phase
     other = await again()
     assert other.record(record.id).state is after
+
+
+async def test_frozen_by_a_commit(rooms: Rooms, again: Restart) -> None:
+    """The daemon died while it copied what a container wrote: the container goes on."""
+    record = await run(rooms)
+    monitor = listens(rooms, record)
+    monitor.phase = "paused"
+    mark = mark_of(rooms.services, record.id)
+    with open(mark, "w"):
+        pass
+    other = await again()
+    assert other.record(record.id).state is State.RUNNING
+    assert "resume" in monitor.names()
+    assert not os.path.exists(mark)
 
 
 async def test_it_ended_meanwhile(rooms: Rooms, again: Restart) -> None:
