@@ -121,7 +121,7 @@ def test_waiting_for_the_link_watch_has_an_end(monkeypatch: pytest.MonkeyPatch) 
     wait_operational(Slow(), 2)
     assert len(asked) == 4
     patient = False
-    monkeypatch.setattr("sampan.network.wiring.LINK_WATCH_PATIENCE", 0.01)
+    monkeypatch.setattr("sampan.network.wiring.LINK_WATCH_PATIENCE", 0.3)
     wait_operational(Slow(), 2)
     assert len(asked) >= 5
 
