@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +280,57 @@ def test_after_the_daemons_death(private: Driver) -> None:
     private.ok("rm", "-f", "c1", "c2", "c3")
     private.ok("network", "rm", "n1")
     wait_until(lambda: state(engine) == before, "the host as it was")
+
+
+def everything(engine: Engine) -> str:
+    """As `state`, with the links of containers; those that wait for the next container do not count."""
+    script = "ip -o -d link show type veth | grep -o 'alias sampan:[^ ]*:[0-9a-f]\\{64\\}'; true"
+    done = subprocess.run(
+        [*engine.host.enter(), "sh", "-c", script], capture_output=True, text=True
+    )
+    return state(engine) + done.stdout
+
+
+def test_at_random(private: Driver) -> None:
+    """Four clients start, stop, connect and disconnect four containers in three networks at once; in the end
+    each is where its record says, reached by its ports, and afterwards the host is as it was."""
+    engine = private.engine
+    networks = ("n1", "n2", "n3")
+    for name in networks:
+        private.ok("network", "create", name)
+    before = everything(engine)
+    names = ("c0", "c1", "c2", "c3")
+    for number, name in enumerate(names):
+        ports = ("-p", f"808{number}:80")
+        private.ok("create", "--name", name, "--network", "n1", *ports, "busybox", "sleep", "1000")
+
+    def client(seed: int) -> None:
+        chosen = random.Random(seed)
+        for _ in range(40):
+            name, network = chosen.choice(names), chosen.choice(networks)
+            path, body = chosen.choice(
+                (
+                    (f"/containers/{name}/start", None),
+                    (f"/containers/{name}/stop?t=0", None),
+                    (f"/networks/{network}/connect", {"Container": name}),
+                    (f"/networks/{network}/disconnect", {"Container": name}),
+                )
+            )
+            status, answer = engine.request("POST", path, body, timeout=60)
+            assert status < 500, (path, body, answer)
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(client, seed) for seed in range(4)]:
+            future.result()
+    for name in names:
+        private.ok("start", name)
+        places = private.inspect(name)["NetworkSettings"]["Networks"]
+        shown = private.ok("exec", name, "ip", "-4", "-o", "addr")
+        for place in places.values():
+            assert place["IPAddress"] in shown
+        assert shown.count("scope global") == len(places)
+    private.ok("rm", "-f", *names)
+    wait_until(lambda: everything(engine) == before, "the host as it was")
 
 
 def pid_of(engine: Engine, name: str) -> int:

@@ -108,6 +108,8 @@ class Networks:
             raise SampanError(f"cannot make the bridge {config.bridge}: {error}") from error
         bridge = Bridge(self._thread, host, self._kernel, owned, facts)
         self._bridges[config.network_id] = bridge
+        if len(self._bridges) == 1:  # there was nothing that others could drop
+            await self._look_at_others()
         return bridge
 
     async def remove_bridge(self, network_id: str) -> None:
