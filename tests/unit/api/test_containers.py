@@ -430,8 +430,10 @@ async def test_load(api: Api) -> None:
 
 
 async def test_what_this_engine_does_not_do(api: Api) -> None:
-    """Pages of swarm and plugins are not found."""
-    assert (await api.call("GET", "/swarm")).message == "page not found"
+    """Swarm is refused in docker's words, what nobody knows is not found."""
+    refused = await api.call("GET", "/swarm")
+    assert (refused.status, "not a swarm manager" in refused.message) == (503, True)
+    assert (await api.call("GET", "/nosuch")).message == "page not found"
     assert (await api.call("POST", "/images/create")).status == 400
 
 
