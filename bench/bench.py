@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.engines import Engine
 
-from bench import looking
+from bench import looking, output
 from bench.peers import (
     ENVIRONMENT,
     PROJECT,
@@ -225,6 +225,7 @@ def main() -> None:
             *memory(found, 20),
             *looking.listing(found, rounds),
             *looking.copying(found, max(1, rounds // 5)),
+            *output.rows(found),
         ]
         show(rows)
     if options.json:

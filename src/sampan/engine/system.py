@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from sampan.engine import registries, runtimes, times
+from sampan.engine import log_options, registries, runtimes, times
 from sampan.engine.config import OWN_RUNTIME, DaemonConfig
 from sampan.engine.records import State
 from sampan.engine.services import Services
@@ -97,7 +97,7 @@ _PLUGINS = {
     "Volume": ["local"],
     "Network": ["bridge", "host", "null"],
     "Authorization": None,
-    "Log": ["json-file", "none"],
+    "Log": sorted(log_options.DRIVERS),
 }
 _SWARM = {
     "NodeID": "",

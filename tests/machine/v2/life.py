@@ -28,13 +28,14 @@ def exec_joins_the_cgroup(house: House) -> None:
 
 @check
 def exec_joins_a_divided_cgroup(house: House) -> None:
-    """Where the container's root takes no process, exec goes where its first process is."""
+    """Where the container's root takes no process, exec goes beside its first process, or in a cgroup of its own."""
     container = house.start("--privileged", "--", "sh", "-c", DIVIDE)
     wait_until(
         lambda: container.read("cgroup.subtree_control"), "the container to divide its cgroup"
     )
     result = container.exec("cat", "/proc/self/cgroup")
-    same(result, (0, "0::/init\n", ""))
+    same((result.code, result.err), (0, ""))
+    assert result.out == "0::/init\n" or is_inside(result.out)
     house.sampan.ok("pause", container.id)
     house.sampan.ok("unpause", container.id)
     house.sampan.ok("stop", "-t", "0", container.id)
