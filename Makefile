@@ -54,6 +54,7 @@ machine: $(VENV)/.tests ## containers in a virtual machine with nothing but cgro
 bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
 	@$(BIN)/python -m bench.bench
 	@$(BIN)/python -m bench.registry
+	@$(BIN)/python -m bench.images
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
