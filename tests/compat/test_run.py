@@ -184,6 +184,7 @@ def test_environment_of_a_container(driver: Driver) -> None:
         "X=1",
         "HOME=/root",
     ]
+    driver.ok("run", "--rm", "busybox", "test", "-f", "/.dockerenv")
 
 
 def test_devices_and_mounts_of_a_container(driver: Driver) -> None:

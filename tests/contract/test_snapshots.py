@@ -11,7 +11,7 @@ import pytest
 from sampan.errors import Conflict, InvalidParameter, NotFound
 from sampan.spec.digest import digest_of
 from sampan.spec.mount import Mount
-from sampan.store.snapshots import Snapshots
+from sampan.store.snapshots import MARK, Snapshots
 from sampan.store.store import Store, open_store
 from tests.fakes.spawn import ForkingSpawner
 from tests.stores import add_layer
@@ -67,7 +67,7 @@ def test_a_stage_becomes_a_layer_or_nothing(store: Store, snapshots: Snapshots) 
 
 
 def test_a_writable_layer_over_a_stack(store: Store, snapshots: Snapshots) -> None:
-    """An overlay of all layers, topmost first, and a place to write that starts empty and 0755."""
+    """An overlay of all layers, topmost first, and a place to write that starts with nothing but its mark, 0755."""
     low = add_layer(store, A)
     high = add_layer(store, B, low)
     (mount,) = snapshots.prepare("container", high)
@@ -75,7 +75,7 @@ def test_a_writable_layer_over_a_stack(store: Store, snapshots: Snapshots) -> No
     assert lowers(mount) == [snapshots.layer_path(high), snapshots.layer_path(low)]
     upper, work = option(mount, "upperdir"), option(mount, "workdir")
     assert upper == snapshots.upper_path("container")
-    assert os.listdir(upper) == os.listdir(work) == []
+    assert (os.listdir(upper), os.listdir(work)) == ([MARK], [])
     assert os.stat(upper).st_mode & 0o777 == 0o755
     assert os.stat(upper).st_dev == os.stat(work).st_dev
     assert snapshots.mounts("container") == [mount]
@@ -89,6 +89,17 @@ def test_a_writable_layer_over_nothing(snapshots: Snapshots) -> None:
     assert (mount.type, mount.options) == ("bind", ("rbind", "rw"))
     assert mount.source == snapshots.upper_path("container")
     assert snapshots.parent("container") is None
+
+
+def test_the_mark(store: Store, snapshots: Snapshots) -> None:
+    """An empty file, but not where a layer says something about it, be it that it is deleted."""
+    snapshots.prepare("plain", add_layer(store, A))
+    mark = os.stat(os.path.join(snapshots.upper_path("plain"), MARK))
+    assert (mark.st_size, mark.st_mode & 0o7777) == (0, 0o755)
+    own = add_layer(store, B)
+    os.symlink("nowhere", os.path.join(snapshots.layer_path(own), MARK))
+    snapshots.prepare("own", add_layer(store, C, own))
+    assert os.listdir(snapshots.upper_path("own")) == []
 
 
 def test_read_only_views(store: Store, snapshots: Snapshots) -> None:
@@ -116,7 +127,7 @@ async def test_keys_are_used_once_and_removed_for_good(store: Store, snapshots: 
     snapshots.remove("container")
     assert snapshots.keys() == []
     snapshots.prepare("container")
-    assert os.listdir(snapshots.upper_path("container")) == []
+    assert os.listdir(snapshots.upper_path("container")) == [MARK]
     await store.trash.empty()
 
 
@@ -148,7 +159,7 @@ async def test_usage_counts_what_the_container_wrote(store: Store, snapshots: Sn
     (upper / "d").mkdir()
     (upper / "d" / "f").write_bytes(b"12345")
     os.link(upper / "d" / "f", upper / "g")
-    assert (await snapshots.usage("container"))[:2] == (5, 2)
+    assert (await snapshots.usage("container"))[:2] == (5, 3), "d/f, d and the mark"
     with pytest.raises(NotFound):
         await snapshots.usage("nosuch")
 

@@ -45,6 +45,7 @@ from sampan.store.tree import Usage
 
 log = logging.getLogger(__name__)
 
+MARK = ".dockerenv"  # an empty file by which programs know that they run in a container
 _STAGE = "new-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
@@ -199,6 +200,7 @@ class Snapshots:
         try:
             await self.copy(key, stage, sync=True)
             if self._has(key):
+                self._mark(os.path.join(stage, "fs"), self._chain(self.parent(key)))
                 self._trash.discard(self._own_path(key))
                 os.rename(os.path.join(stage, "fs"), self._own_path(key))
                 sync_directory(os.path.dirname(self._own_path(key)))
@@ -227,10 +229,19 @@ class Snapshots:
         chain = self._chain(parent)
         stage = self.stage()
         _mkdir(os.path.join(stage, "work"), 0o700)
+        self._mark(os.path.join(stage, "fs"), chain)
         self._rename(stage, key)
         sync_directory(self._root)
         self._metadata.execute("INSERT INTO snapshots (key, parent) VALUES (?, ?)", key, parent)
         return self._writable(key, chain)
+
+    def _mark(self, folder: str, chain: list[Digest]) -> None:
+        """An image that has a file of this name, or has deleted one, keeps its own; so does the container."""
+        folders = (folder, *(self.layer_path(layer) for layer in chain))
+        if not any(os.path.lexists(os.path.join(each, MARK)) for each in folders):
+            fd = os.open(os.path.join(folder, MARK), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755)
+            os.fchmod(fd, 0o755)
+            os.close(fd)
 
     def mounts(self, key: str) -> list[Mount]:
         """What `prepare` returned; `unshare` first, where something is to be written. Raises NotFound."""
