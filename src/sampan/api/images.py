@@ -14,6 +14,7 @@ from sampan.api.routing import Route
 from sampan.api.streaming import Batcher, Progress, send_archive
 from sampan.api.views import images as view
 from sampan.api.views.storage import graph_driver
+from sampan.distribution.failures import from_exception
 from sampan.engine import image_prune, images
 from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.store.images import Image
@@ -110,7 +111,7 @@ async def fetch(source: str, progress: Progress) -> AsyncIterator[bytes]:
             async for piece in response.content.iter_chunked(CHUNK):
                 yield piece
     except (aiohttp.ClientError, ValueError, TimeoutError) as error:
-        raise InvalidParameter(f"failed to GET {url}: {error}") from None
+        raise InvalidParameter(str(from_exception("GET", url, error))) from None
 
 
 async def load(call: Call) -> web.StreamResponse:

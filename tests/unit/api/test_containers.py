@@ -416,6 +416,9 @@ async def test_import_from_a_url(api: Api) -> None:
         assert (answer.status, "unsupported protocol" in answer.message) == (400, True)
     finally:
         await runner.cleanup()
+    answer = await api.call("POST", f"/images/create?fromSrc={url}/a")  # nobody listens any more
+    refused = f'Get "{url}/a": dial tcp {url.removeprefix("http://")}: connect: connection refused'
+    assert (answer.status, answer.message) == (400, refused)
 
 
 async def test_load(api: Api) -> None:
