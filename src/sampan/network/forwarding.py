@@ -27,22 +27,25 @@ ON, OFF = "1", "0"
 
 @dataclass(slots=True)
 class SwitchOn:
-    """Undone only where it was off before."""
+    """Undone only where it was off before. `foreign`: an interface of others, who may take it away at any moment."""
 
     interface: str
+    foreign: bool = False
     was: str = field(default=ON, init=False)
 
     def describe(self) -> str:
         return f"forward what comes in by {self.interface}"
 
     def execute(self, host: Host) -> None:
-        self.was = read_switch(host.switches, self.interface)
+        write = write_if_there if self.foreign else write_switch
+        read = state_of if self.foreign else read_switch
+        self.was = read(host.switches, self.interface) or ON
         if self.was == OFF:
-            write_switch(host.switches, self.interface, ON)
+            write(host.switches, self.interface, ON)
 
     def undo(self, host: Host) -> None:
         if self.was == OFF:
-            write_switch(host.switches, self.interface, OFF)
+            write_if_there(host.switches, self.interface, OFF)
 
 
 @dataclass(slots=True)
@@ -104,6 +107,15 @@ def uplinks(
         and link.name != bridge
         and (link.kind != "bridge" or link.index in gateways)
     )
+
+
+def write_if_there(switches: Switches, interface: str, value: str) -> None:
+    """As `write_switch`, for an interface that may have gone away meanwhile."""
+    try:
+        write_switch(switches, interface, value)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
 
 
 def state_of(switches: Switches, interface: str) -> str | None:

@@ -184,7 +184,7 @@ def switch_uplinks(host: Host, config: NetworkConfig) -> tuple[str, ...]:
     steps: list[Step[Host]] = [Guard(guarded)]
     if switch and config.state_file:
         steps.append(RememberSwitched(config.state_file, guarded))
-    steps += [forwarding.SwitchOn(name) for name in switch]
+    steps += [forwarding.SwitchOn(name, foreign=True) for name in switch]
     run_plan(steps, host)
     return guarded
 
@@ -193,7 +193,7 @@ def switch_back(host: Host, config: NetworkConfig) -> None:
     """The uplinks as they were before us."""
     for name in host.table.guarded:
         if forwarding.state_of(host.switches, name) == forwarding.ON:
-            forwarding.write_switch(host.switches, name, forwarding.OFF)
+            forwarding.write_if_there(host.switches, name, forwarding.OFF)
     if config.state_file and host.table.guarded:
         forwarding.save_switched(config.state_file, ())
 

@@ -256,3 +256,22 @@ def test_ports_are_mended() -> None:
     assert set(kept) == {"lo", "eth0", "svlive", "svready", "svother", "veth0"}
     assert (kept["svlive"].master, kept["svlive"].up) == (9, True)
     assert (kept["veth0"].master, kept["veth0"].up) == (0, False)
+
+
+def test_an_uplink_that_goes_away_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at it and the write, on the way up and on the way back."""
+    host = fake_host()
+    host.links.add_address(2, IPv4Address("192.0.2.2"), 24)
+    write = host.switches.write
+
+    def vanish(value: str, *parts: str) -> None:
+        if "eth0" in parts:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        write(value, *parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.switches, "write", vanish)
+        assert switch_uplinks(host, CONFIG) == ("eth0",)
+    assert switch_uplinks(host, CONFIG) == ("eth0",)
+    monkeypatch.setattr(host.switches, "write", vanish)
+    switch_back(host, CONFIG)
