@@ -32,6 +32,7 @@ class FakeCgroup:
     pid: int
     calls: list[str] = field(default_factory=list)
     kills: int = 0
+    late: bool = False
 
     def apply(self, resources: Any) -> list[str]:
         self.calls.append(f"apply {json.dumps(resources)}")
@@ -63,7 +64,11 @@ class FakeCgroup:
         self.calls.append(f"remove {name}")
 
     def oom_kills(self) -> int:
-        return self.kills
+        """With `late` the kill is counted after the first look."""
+        seen = self.kills
+        self.kills += self.late
+        self.late = False
+        return seen
 
 
 @dataclass
@@ -120,8 +125,8 @@ class FakeRuntime:
         )
         write_record(plan.directory, record)
         made = FakeContainer(process, record, plan.directory, gate, self.fail)
-        made.cgroup = FakeCgroup(process.pid)
-        made.oom_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        made.cgroup = FakeCgroup(process.pid, late=self.fail == "late oom")
+        made.oom_fd = os.eventfd(int(made.cgroup.late), os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.containers.append(made)
         return made
 

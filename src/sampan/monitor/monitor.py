@@ -40,6 +40,7 @@ from sampan.monitor.waits import Waits
 from sampan.runtime.failure import RuntimeFailure
 from sampan.wire.jsonlog import format_time
 
+OOM_LOOKS, OOM_PAUSE = 20, 0.1  # and seconds between them
 EXPECTED_FOR = 5.0  # seconds that a helper is kept for an exec that was announced
 
 Handler = Callable[["Connection", Message, list[int]], None]
@@ -463,8 +464,16 @@ class Monitor:
             os.read(container.oom_fd, 4096)
         except BlockingIOError:
             pass
-        if container.cgroup is not None:
-            self._note_oom(container.cgroup)
+        self._look_for_oom_kill(container, OOM_LOOKS)
+
+    def _look_for_oom_kill(self, container: Container, looks: int) -> None:
+        """Again for a while: cgroup v1 tells of the want of memory an instant before the kill is counted."""
+        if self._container is not container or container.cgroup is None:
+            return
+        before = self._oom_kills
+        self._note_oom(container.cgroup)
+        if self._oom_kills == before and looks:
+            self.loop.later(OOM_PAUSE, lambda: self._look_for_oom_kill(container, looks - 1))
 
     def _note_oom(self, cgroup: Cgroup) -> None:
         try:

@@ -225,6 +225,14 @@ async def test_requests_are_answered_and_failures_named(desk: Desk) -> None:
     assert (await desk.event("exit"))["exit_code"] == 8
 
 
+async def test_an_oom_kill_that_is_counted_late(desk: Desk) -> None:
+    """The notice comes before the kill: it is told all the same, while the container goes on."""
+    await desk.run("exec sleep 1000", fail="late oom")
+    assert await desk.event("oom") == {"type": "oom"}
+    await desk.door.kill(9)
+    assert (await desk.event("exit"))["oom_killed"] is True
+
+
 async def test_state_after_the_exit_holds_it(desk: Desk) -> None:
     """And nothing that would need the process is done any more."""
     await desk.run("exit 3")
