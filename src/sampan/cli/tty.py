@@ -28,8 +28,8 @@ def follow_size(client: Client, kind: str, identity: str) -> None:
             path = f"/{kind}/{segment(identity)}/resize"
             quietly(client, path, {"h": rows, "w": columns})
 
+    on_resize(resize)  # first: a change between the two must not be missed
     resize()
-    on_resize(resize)
 
 
 def quietly(
