@@ -217,8 +217,9 @@ def test_save_and_load_of_many(images: Driver, tmp_path: Path) -> None:
         *("Loaded image: many/one:a", "Loaded image: many/one:b", "Loaded image: two:1"),
         f"Loaded image ID: {three}",
     }
-    # The reference saves what an image was committed from, too.
-    assert out == expected if images.engine.kind == "sampand" else out >= expected
+    # The reference saves what an image was committed from, too, and may name the committed one no more.
+    named = {line for line in expected if "ID" not in line}
+    assert out == expected if images.engine.kind == "sampand" else out >= named
     for name, identifier in (("many/one:b", one), ("two:1", two), (three, three)):
         assert images.inspect(name)["Id"] == identifier
     assert images.ok("run", "--rm", three, "cat", "/x") == "x"

@@ -6,6 +6,7 @@ An sshd of the test's own runs in the engines' network namespace, on loopback, w
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -53,6 +54,9 @@ def ssh(sampand: Engine, tmp_path: Path) -> Iterator[Ssh]:
         subprocess.run(command, check=True, capture_output=True)
     (tmp_path / "config").write_text(CONFIG.format(folder=tmp_path, port=PORT))
     os.makedirs("/run/sshd", exist_ok=True)  # where it separates its privileges
+    if "sshd" not in {entry.pw_name for entry in pwd.getpwall()}:  # as whom; its package makes it
+        user = ["useradd", "--system", "--no-create-home", "--home-dir", "/run/sshd", "sshd"]
+        subprocess.run(user, check=True, capture_output=True)
     enter = sampand.host.enter()
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(
