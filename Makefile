@@ -34,7 +34,7 @@ stop: ## end the daemon that `make run` started (containers go on)
 
 test: $(VENV)/.tests ## install what the tests need and run all of them
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) tests/kernel tests/compat tests/machine
+	$(PYTEST) tests/kernel tests/compat tests/machine/test_cgroup_v2.py tests/machine/test_vm.py
 
 check: $(VENV)/.tests ## lint, types, layering, unit and contract tests (no root needed, minutes)
 	$(BIN)/ruff check .
@@ -48,7 +48,7 @@ kernel: $(VENV)/.tests ## tests that need root: namespaces, mounts, cgroups, lin
 compat: $(VENV)/.tests ## the real docker command and sampan against live daemons, dockerd beside them
 	$(PYTEST) tests/compat
 
-machine: $(VENV)/.tests ## containers in a virtual machine with nothing but cgroup v2 and Debian's own kernel
+machine: $(VENV)/.tests ## all of the virtual machine with nothing but cgroup v2: also the kernel tests again, in there
 	$(PYTEST) tests/machine
 
 bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
