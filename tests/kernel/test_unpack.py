@@ -25,7 +25,7 @@ import pytest
 
 from sampan.errors import InvalidParameter, ProtocolError
 from sampan.linux.kernel import LinuxKernel
-from sampan.store import worker
+from sampan.store import intake
 from sampan.store.apply import Applier, clean
 from sampan.store.decompress import zstd
 from sampan.store.store import Store, open_store
@@ -83,7 +83,7 @@ def apply(data: bytes, folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         applier = Applier(LinuxKernel(), fd, reserve=0, base=False)
-        worker._consume(TarReader(), applier, data)
+        intake.feed(TarReader(), applier, data)
         applier.finish()
     finally:
         os.umask(mask)

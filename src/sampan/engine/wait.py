@@ -34,6 +34,7 @@ class Waiter:
     @classmethod
     def done(cls, actor: Actor, result: WaitResult) -> Waiter:
         waiter = cls(actor)
+        waiter._waiters.discard(waiter.future)  # nothing is waited for
         waiter.future.set_result(result)
         return waiter
 

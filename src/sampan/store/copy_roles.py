@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import stat
 from typing import Any
 
@@ -21,13 +20,11 @@ from sampan.linux.channel import Channel, Message
 from sampan.linux.kernel import LinuxKernel
 from sampan.store import places
 from sampan.store.copy_in import CopyIn
-from sampan.store.decompress import Decompressor
+from sampan.store.intake import take_archive
 from sampan.store.pack import Packer
 from sampan.store.role import PeerGone, answer, limit_self
 from sampan.store.view import View, open_view
-from sampan.wire.tar import END, Header, TarReader
 
-READ_SIZE = 1 << 20
 RESERVE = 64 << 20  # bytes that stay free on the file system of the root
 
 
@@ -74,7 +71,7 @@ def copy_in(args: dict[str, Any], fds: list[int]) -> None:
             overwrite=bool(args["overwrite"]),
             owner=None if owner is None else (owner[0], owner[1]),
         )
-        _apply(channel, fds[1], applier)
+        take_archive(channel, fds[1], applier)
         return {}
 
     answer(fds[0], work)
@@ -124,28 +121,3 @@ def _destination(kernel: LinuxKernel, root: int, path: str) -> str:
     finally:
         os.close(fd)
     return folder
-
-
-def _apply(channel: Channel, source: int, applier: CopyIn) -> None:
-    reader, decompressor = TarReader(), Decompressor()
-    poll = select.poll()
-    poll.register(channel.fileno(), 0)  # only whether the other end is closed
-
-    def consume(plain: bytes) -> None:
-        for event in reader.feed(plain):
-            if event is END:
-                applier.end()
-            elif isinstance(event, Header):
-                applier.entry(event)
-            elif isinstance(event, memoryview):
-                applier.data(event)
-
-    while data := os.read(source, READ_SIZE):
-        if poll.poll(0):
-            raise PeerGone
-        for plain in decompressor.feed(data):
-            consume(plain)
-    for plain in decompressor.close():
-        consume(plain)
-    reader.close()
-    applier.finish()

@@ -18,7 +18,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import select
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -32,13 +31,10 @@ from sampan.store.apply import Applier
 from sampan.store.changes import encode, find_changes, open_lower
 from sampan.store.copy_roles import COPY_ROLES
 from sampan.store.copy_up import copy_tree, open_source
-from sampan.store.decompress import Decompressor
+from sampan.store.intake import take_archive
 from sampan.store.layer_roles import LAYER_ROLES
 from sampan.store.mount_roles import MOUNT_ROLES
-from sampan.store.role import PeerGone, answer, limit_self
-from sampan.wire.tar import END, Header, TarReader
-
-READ_SIZE = 1 << 20
+from sampan.store.role import answer, limit_self
 
 # What the archive itself causes; everything else is the machine's trouble.
 _INPUT_ERRNOS = frozenset(
@@ -92,42 +88,13 @@ def _unpack(
     applier = Applier(kernel, folder, reserve=reserve, base=base)
     digest = hashlib.sha256()
     try:
-        _apply(channel, source, applier, digest.update)
+        take_archive(channel, source, applier, digest.update)
         size = tree.usage(folder).size if applier.replaced else applier.size
     except OSError as error:
         raise _entry_error(error, applier.name) from None
     if sync:
         check(syncfs(folder))
     return {"diff_id": f"sha256:{digest.hexdigest()}", "size": size, "entries": applier.entries}
-
-
-def _apply(
-    channel: Channel, source: int, applier: Applier, update: Callable[[bytes], None]
-) -> None:
-    reader, decompressor = TarReader(), Decompressor()
-    poll = select.poll()
-    poll.register(channel.fileno(), 0)  # only whether the other end is closed
-    while data := os.read(source, READ_SIZE):
-        if poll.poll(0):
-            raise PeerGone
-        for plain in decompressor.feed(data):
-            update(plain)
-            _consume(reader, applier, plain)
-    for plain in decompressor.close():
-        update(plain)
-        _consume(reader, applier, plain)
-    reader.close()
-    applier.finish()
-
-
-def _consume(reader: TarReader, applier: Applier, plain: bytes) -> None:
-    for event in reader.feed(plain):
-        if event is END:
-            applier.end()
-        elif isinstance(event, Header):
-            applier.entry(event)
-        elif isinstance(event, memoryview):
-            applier.data(event)
 
 
 def _entry_error(error: OSError, name: bytes) -> Exception:

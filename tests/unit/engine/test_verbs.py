@@ -532,6 +532,14 @@ async def test_a_wait_is_handed_to_the_monitor(rooms: Rooms, condition: str, run
     waiter.close()
 
 
+async def test_a_wait_that_is_over_at_once_leaves_nothing(rooms: Rooms) -> None:
+    """What does not run is waited for by nobody."""
+    await rooms.create("web")
+    waiter = wait.wait_container(rooms.services, "web")
+    assert waiter.ready
+    assert not rooms.services.containers.actor("web").exits
+
+
 async def test_a_wait_that_is_given_up_is_not_kept(rooms: Rooms) -> None:
     """The connection of a client that went away is closed, before any start."""
     await rooms.create("web")

@@ -13,7 +13,7 @@ from sampan.runtime.tool import gate, rootless
 from sampan.runtime.tool.arguments import Options
 from sampan.runtime.tool.bundle import load_bundle
 from sampan.runtime.tool.state import OCI_VERSION, Record, Store, ToolError, group_of
-from sampan.runtime.tool.terminals import check_terminal, send_console, send_pidfd
+from sampan.runtime.tool.terminals import check_terminal, hand_over
 from sampan.spec.record import dataclass, replace
 from sampan.spec.typing import Any
 
@@ -80,7 +80,7 @@ def _create(
             door.close()
         record = replace(record, pid=created.pid, pid_start=process.start_time(created.pid))
         store.write(record)
-        _hand_over(options, created)
+        hand_over(options, created)
         if detached:
             created.leave()
     except BaseException:
@@ -93,25 +93,6 @@ def _own_size() -> tuple[int, int] | None:
     from sampan.runtime.console import own_size
 
     return own_size()
-
-
-def _hand_over(options: Options, created: Created) -> None:
-    if options.text("console-socket"):
-        assert created.console is not None
-        send_console(options.text("console-socket"), created.console)
-    if options.text("pidfd-socket"):
-        send_pidfd(options.text("pidfd-socket"), created.pidfd)
-    if options.text("pid-file"):
-        write_pid(options.text("pid-file"), created.pid)
-
-
-def write_pid(path: str, pid: int) -> None:
-    """Whole or not at all: callers wait for the file and read it at once."""
-    folder, name = os.path.split(path)
-    staged = os.path.join(folder, f".{name}")
-    with open(staged, "w", encoding="ascii") as file:
-        file.write(str(pid))
-    os.rename(staged, path)
 
 
 def hook_state(record: Record) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sampan.runtime.exec import exec_process
 from sampan.runtime.request import Executed, Target
 from sampan.runtime.tool.arguments import Options, UsageError
 from sampan.runtime.tool.bundle import load_process
-from sampan.runtime.tool.creating import open_descriptors, write_pid
+from sampan.runtime.tool.creating import open_descriptors
 from sampan.runtime.tool.state import (
     PAUSED,
     RUNNING,
@@ -25,7 +25,7 @@ from sampan.runtime.tool.state import (
     oci_state,
     status_of,
 )
-from sampan.runtime.tool.terminals import check_terminal, send_console, send_pidfd
+from sampan.runtime.tool.terminals import check_terminal, hand_over
 from sampan.spec.typing import Any
 
 _MAX_ID = (1 << 31) - 1
@@ -61,21 +61,11 @@ def execute(kernel: Kernel, store: Store, options: Options) -> Executed:
     finally:
         kernel.close(target.pidfd)
     try:
-        _hand_over(options, executed)
+        hand_over(options, executed)
     except BaseException:
         kernel.pidfd_send_signal(executed.pidfd, signal.SIGKILL)
         raise
     return executed
-
-
-def _hand_over(options: Options, executed: Executed) -> None:
-    if options.text("console-socket"):
-        assert executed.console is not None
-        send_console(options.text("console-socket"), executed.console)
-    if options.text("pidfd-socket"):
-        send_pidfd(options.text("pidfd-socket"), executed.pidfd)
-    if options.text("pid-file"):
-        write_pid(options.text("pid-file"), executed.pid)
 
 
 def _target(kernel: Kernel, record: Record, cgroups: list[str]) -> Target:

@@ -1,10 +1,13 @@
-"""`--console-socket`: the master of a container's terminal goes to whoever asked for it."""
+"""What a caller is given of a process that was made: its terminal's master, its pidfd, its number."""
 
 from __future__ import annotations
 
 import array
 import os
 
+from sampan.runtime.create import Created
+from sampan.runtime.request import Executed
+from sampan.runtime.tool.arguments import Options
 from sampan.runtime.tool.state import ToolError
 
 
@@ -20,12 +23,24 @@ def check_terminal(*, terminal: bool, detached: bool, console_socket: str) -> No
         )
 
 
-def send_console(path: str, console: int) -> None:
-    _send(path, console, b"/dev/ptmx", "console socket")
+def hand_over(options: Options, made: Created | Executed) -> None:
+    """What the caller wants to have of a process that was made: terminal, pidfd, number. Raises ToolError, OSError."""
+    if options.text("console-socket"):
+        assert made.console is not None
+        _send(options.text("console-socket"), made.console, b"/dev/ptmx", "console socket")
+    if options.text("pidfd-socket"):
+        _send(options.text("pidfd-socket"), made.pidfd, b"pidfd", "pidfd socket")
+    if options.text("pid-file"):
+        _write_pid(options.text("pid-file"), made.pid)
 
 
-def send_pidfd(path: str, pidfd: int) -> None:
-    _send(path, pidfd, b"pidfd", "pidfd socket")
+def _write_pid(path: str, pid: int) -> None:
+    """Whole or not at all: callers wait for the file and read it at once."""
+    folder, name = os.path.split(path)
+    staged = os.path.join(folder, f".{name}")
+    with open(staged, "w", encoding="ascii") as file:
+        file.write(str(pid))
+    os.rename(staged, path)
 
 
 def _send(path: str, fd: int, name: bytes, what: str) -> None:
