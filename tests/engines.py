@@ -109,6 +109,7 @@ class Engine:
     process: subprocess.Popen[bytes] | None = None
     python: str = sys.executable
     exec_root: Path = Path()  # by default a folder of the root
+    program: list[str] = field(default_factory=list)  # by default the kind's, from these sources
 
     def __post_init__(self) -> None:
         if self.exec_root == Path():
@@ -127,10 +128,10 @@ class Engine:
         return (self.root / "log").read_text(errors="replace")
 
     def command(self) -> list[str]:
-        program = [self.python, "-m", "sampan.daemon"] if self.kind == "sampand" else ["dockerd"]
+        ours = [self.python, "-m", "sampan.daemon"]
         return [
             *self.host.enter(),
-            *program,
+            *(self.program or (ours if self.kind == "sampand" else ["dockerd"])),
             f"--host=unix://{self.socket}",
             f"--data-root={self.data_root}",
             f"--exec-root={self.exec_root}",

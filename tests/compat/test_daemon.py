@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.peers import descendants
 
-from sampan.linux import seal
 from tests.engines import Driver, Engine, Host, running_engine, wait_until
 from tests.rootfs import busybox_tar
 from tests.terminal import Terminal
@@ -427,59 +425,3 @@ def test_autostart(tmp_path: Path) -> None:
     assert "off: 1" in done.stdout, done
     assert "code: 0" in done.stdout, done
     assert "sampan" in done.stdout
-
-
-def test_all_its_processes_run_from_a_sealed_interpreter(sampand: Engine) -> None:
-    """R1: daemon, spawner, keeper and monitors; what they fork into containers runs from the same file."""
-    driver = Driver(sampand, "docker")
-    driver.ok("run", "-d", "--name", "sealed", "busybox", "sleep", "1000")
-    try:
-        assert sampand.process is not None
-        pids = [sampand.process.pid, *descendants(sampand.process.pid)]
-        own = [pid for pid in pids if b"sampan" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        assert len(own) >= 4
-        for pid in own:
-            assert os.readlink(f"/proc/{pid}/exe") == "/memfd:python (deleted)"
-            assert seal.is_sealed(f"/proc/{pid}/exe")
-    finally:
-        driver.ok("rm", "-f", "sealed")
-
-
-def test_a_container_in_the_hosts_network_finds_no_way_to_the_engine(sampand: Engine) -> None:
-    """R11: no abstract socket, which a network namespace would share; only files, in folders that are closed."""
-    driver = Driver(sampand, "docker")
-    text = driver.ok("run", "--rm", "--network", "host", "busybox", "cat", "/proc/net/unix")
-    names = [line.split()[-1] for line in text.splitlines()[1:] if len(line.split()) > 7]
-    assert str(sampand.socket) in names
-    assert not [name for name in names if name.startswith("@")]
-    for path in (sampand.data_root, sampand.exec_root / "containers"):
-        assert os.stat(path).st_mode & 0o007 in (0, 1), path
-
-
-def test_another_user_cannot_enter_the_engines_folders(sampand: Engine) -> None:
-    """R12: neither layers nor run folders can be traversed, listed or run from."""
-    driver = Driver(sampand, "docker")
-    container = driver.ok("run", "-d", "busybox", "sleep", "1000")
-    try:
-        for path in (
-            sampand.data_root / "snapshots",
-            sampand.data_root / "containers" / container,
-            sampand.exec_root / "containers" / container / "config.json",
-        ):
-            assert path.exists()
-            nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-            # Without pytest's own closed folders in the way: by descriptor of the engine's root.
-            code = "import os, sys; os.stat(sys.argv[1], dir_fd=int(sys.argv[2]))"
-            root = os.open(sampand.root, os.O_PATH)
-            try:
-                os.set_inheritable(root, True)
-                argv = [*nobody, "/usr/bin/python3", "-I", "-S", "-c", code]
-                relative = str(path.relative_to(sampand.root))
-                done = subprocess.run(
-                    [*argv, relative, str(root)], capture_output=True, pass_fds=[root], check=False
-                )
-            finally:
-                os.close(root)
-            assert b"Permission denied" in done.stderr, (path, done.stderr)
-    finally:
-        driver.ok("rm", "-f", container)

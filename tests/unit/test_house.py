@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import statistics
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,16 +108,87 @@ def test_third_party_imports_are_those_that_the_room_may_have() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_rooms_below_the_engine_do_not_use_modules_that_look_things_up() -> None:
-    """Inside a hostile root these would load the container's files (security rule P3)."""
-    wrong = [
-        f"{path.relative_to(ROOT)}:{line} imports {module}"
-        for path in FILES
-        if room_of(path) in {"linux", "wire", "runtime", "monitor"}
+def banned_imports(path: Path) -> list[str]:
+    return [
+        f"{path}:{line} imports {module}"
         for module, line in imports_of(path)
         if module.split(".")[0] in BANNED_BELOW_ENGINE
     ]
+
+
+def test_rooms_below_the_engine_do_not_use_modules_that_look_things_up(tmp_path: Path) -> None:
+    """P3: inside a hostile root these would load the container's files. The control is a file that does."""
+    rooms = {"linux", "wire", "runtime", "monitor"}
+    wrong = [each for path in FILES if room_of(path) in rooms for each in banned_imports(path)]
     assert not wrong, "\n".join(wrong)
+    control = tmp_path / "naive.py"
+    control.write_text(
+        "def home(user):\n    from pwd import getpwnam\n    import shutil as tools\n"
+    )
+    assert len(banned_imports(control)) == 2
+
+
+def dangerous_calls(path: Path) -> list[str]:
+    """What would run, or take half a century over, text from outside: P8."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            found += [f"{path}:{node.lineno} imports {n}" for n in names & {"pickle", "shelve"}]
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if called in ("eval", "yaml.load", "yaml.unsafe_load", "os.system", "os.popen"):
+            found.append(f"{path}:{node.lineno} calls {called}")
+        pattern = node.args[0] if called.startswith("re.") and node.args else None
+        if isinstance(pattern, ast.Constant) and has_nested_repeat(pattern.value):
+            found.append(f"{path}:{node.lineno} repeats what repeats: {pattern.value!r}")
+    return found
+
+
+def has_nested_repeat(pattern: str | bytes) -> bool:
+    """Whether some part repeats without bound, ambiguously: a repeat whose body is nothing but a repeat."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from re import _parser  # type: ignore[attr-defined]
+
+    def unbounded(item: Any) -> bool:
+        return str(item[0]) in ("MAX_REPEAT", "MIN_REPEAT") and item[1][1] >= 1 << 31
+
+    def body(item: Any) -> list[Any]:
+        inner = list(item[1][2])
+        while len(inner) == 1 and str(inner[0][0]) == "SUBPATTERN":
+            inner = list(inner[0][1][3])
+        return inner
+
+    def walk(items: Any) -> bool:
+        for item in items:
+            if unbounded(item):
+                inner = body(item)
+                if inner and all(unbounded(each) for each in inner):
+                    return True
+            for part in item[1] if isinstance(item[1], tuple | list) else ():
+                parts = part if isinstance(part, list) else [part]
+                if any(isinstance(each, _parser.SubPattern) and walk(each) for each in parts):
+                    return True
+        return False
+
+    return walk(_parser.parse(pattern))
+
+
+def test_nothing_from_outside_is_run(tmp_path: Path) -> None:
+    """P8: no pickle, no eval, no YAML of arbitrary types, no pattern that backtracks for ever. The control has all."""
+    wrong = [each for path in FILES for each in dangerous_calls(path)]
+    assert not wrong, "\n".join(wrong)
+    control = tmp_path / "naive.py"
+    control.write_text(
+        "import pickle, re, yaml\n"
+        "value = eval(text)\n"
+        "value = yaml.load(text)\n"
+        "match = re.compile(r'^(a+)+$')\n"
+        "match = re.match(r'x(?:(?:[a-z]*)*)y', text)\n"
+    )
+    assert len(dangerous_calls(control)) == 5
 
 
 def test_no_file_outgrows_its_idea() -> None:

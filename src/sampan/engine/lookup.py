@@ -18,7 +18,7 @@ from sampan.spec import users
 from sampan.spec.mount import Mount
 from sampan.spec.users import User
 
-LIMIT = 8 << 20  # of a passwd or group file
+LIMIT = 1 << 20  # of a passwd or group file
 
 
 def look_up(kernel: Kernel, root: Sequence[Mount], user: str, group_add: Sequence[str]) -> User:

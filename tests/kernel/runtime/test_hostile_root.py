@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -124,41 +123,6 @@ def test_mount_destinations_behind_links_stay_inside(box: Box, canary: Path) -> 
     assert box.run(config=config).lines() == ["inside", "inside"]
 
 
-def _flip(one: str, other: str, stop: threading.Event) -> None:
-    """Exchange two names as fast as the kernel can."""
-    import ctypes
-
-    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    first, second = one.encode(), other.encode()
-    while not stop.is_set():
-        renameat2(-100, first, -100, second, 2)
-
-
-def test_a_destination_that_is_swapped_meanwhile(box: Box, canary: Path) -> None:
-    """A process outside swaps a folder of a shared volume for a link while containers start in it."""
-    volume = box.folder / "volume"
-    (volume / "a/b").mkdir(parents=True)
-    os.symlink(str(canary), volume / "x")
-    source = box.folder / "source"
-    source.mkdir()
-    stop = os.fork()
-    if stop == 0:
-        _flip(str(volume / "a"), str(volume / "x"), threading.Event())
-    try:
-        for number in range(150):
-            config = box.config("true")
-            for destination, path in (("/v", volume), (f"/v/a/b/{number % 7}", source)):
-                config["mounts"].append(
-                    {"destination": destination, "type": "bind", "source": str(path),
-                     "options": ["rbind", "rprivate"]}
-                )  # fmt: skip
-            try_to_run(box, config)
-            assert str(box.folder) not in Path("/proc/self/mountinfo").read_text()
-    finally:
-        os.kill(stop, 9)
-        os.waitpid(stop, 0)
-
-
 def test_the_canary_notices_a_naive_resolver(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,3 +175,9 @@ def test_paths_are_bytes_and_may_be_anything_but_nul(box: Box) -> None:
     config["process"]["cwd"] = "/tmp/a\0b"
     with pytest.raises(RuntimeFailure, match="null byte"):
         box.create(config)
+
+
+def test_strict_text_would_fail_on_such_a_name() -> None:
+    """The control: the same name as text that has to be UTF-8."""
+    with pytest.raises(UnicodeEncodeError):
+        "/tmp/\udcff".encode()

@@ -76,6 +76,14 @@ def test_integers_of_64_bits_never_wrap(number: int) -> None:
             call()
 
 
+def test_without_those_checks_a_number_wraps_into_roots() -> None:
+    """The control (P5): what ctypes makes of an id by itself (CVE-2024-40635)."""
+    assert ctypes.c_int(1 << 32).value == 0
+    library = ctypes.CDLL(None)
+    library.labs.argtypes, library.labs.restype = [ctypes.c_uint], ctypes.c_uint
+    assert library.labs(1 << 32) == 0
+
+
 @pytest.mark.parametrize("number", [-1, 1 << 31, 1 << 32])
 def test_ids_are_at_most_31_bits_and_never_minus_one(number: int) -> None:
     for call in (KERNEL.setresuid, KERNEL.setresgid):
