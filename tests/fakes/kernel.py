@@ -133,6 +133,10 @@ class FailingKernel(LinuxKernel):
         self._fail_at, self._child_at, self._count = parent_at, child_at, 0
         self.failed: str | None = None
 
+    def disarm(self) -> None:
+        """No call fails any more."""
+        self._fail_at = self._child_at = None
+
     def __getattribute__(self, name: str) -> Any:
         member = super().__getattribute__(name)
         if name not in FailingKernel.COUNTED:
@@ -146,6 +150,8 @@ class FailingKernel(LinuxKernel):
             result = member(*args, **kwargs)
             if name == "clone3" and result[0] == 0:
                 self._fail_at, self._count = self._child_at, 0
+            if name == "fork" and result[0] == 0:
+                self._fail_at = None  # a helper or a hook: the call that fails is the parent's
             return result
 
         return call

@@ -65,11 +65,13 @@ class Created:
             failure = RuntimeFailure.during("error starting the command", error)
             self._undo.run(failure)
             raise failure from None
+        self._undo.settle()
         self._channel.close()
 
     def leave(self) -> None:
         """Let init wait at its gate for whoever starts it; it no longer depends on this process."""
         sync.tell(self._channel, sync.LEAVE)
+        self._undo.settle()
         self._channel.close()
 
     def abort(self) -> None:
@@ -143,10 +145,16 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
     theirs.close()
     context.close(kernel)
-    warnings = made.warnings + _set_up_from_outside(
-        kernel, request.config, context, init, ours, pid
-    )
-    _run_own_hooks(kernel, made.hooks, request.state or {}, ours, pid)
+    try:
+        warnings = made.warnings + _set_up_from_outside(
+            kernel, request.config, context, init, ours, pid, undo
+        )
+        _run_own_hooks(kernel, made.hooks, request.state or {}, ours, pid)
+    except Exception:
+        # Of an init that has ended nothing can be set any more: what it says is the reason.
+        if (failure := sync.last_words(ours)) is not None:
+            raise failure from None
+        raise
     sync.tell(ours, sync.LIMITED)
     console = _await_ready(ours)
     if console is not None:
@@ -257,6 +265,7 @@ def _set_up_from_outside(
     init: Init,
     channel: Channel,
     pid: int,
+    undo: Undo,
 ) -> list[str]:
     """What only the host can do, while init mounts; returns warnings."""
     linux = config.get("linux") or {}
@@ -265,7 +274,7 @@ def _set_up_from_outside(
         sync.tell(channel, sync.MAPPED)
     if linux.get("netDevices"):
         own_network = "network" in {entry["type"] for entry in linux.get("namespaces") or []}
-        move_devices(kernel, pid, linux["netDevices"], own_network=own_network)
+        move_devices(kernel, pid, linux["netDevices"], undo, own_network=own_network)
     warnings = write_oom_score(kernel, pid, (config.get("process") or {}).get("oomScoreAdj"))
     if context.cgroup is not None:
         try:

@@ -65,7 +65,12 @@ def _make_user_namespace(kernel: Kernel, mapping: IdMapping) -> int:
     """Of a child that lives only as long as this takes."""
     ready, tell = os.pipe2(os.O_CLOEXEC)
     stay, let_go = os.pipe2(os.O_CLOEXEC)
-    pid, pidfd = kernel.fork()
+    try:
+        pid, pidfd = kernel.fork()
+    except OSError:
+        for fd in (ready, tell, stay, let_go):
+            os.close(fd)
+        raise
     if pid == 0:
         os.close(let_go)
         _hold_user_namespace(kernel, tell, stay)

@@ -1,7 +1,8 @@
 """`linux.netDevices`: interfaces of the host that move into the container's network namespace.
 
 config-linux.md, "Network Devices": the name may change, addresses of global scope stay, and it is up at the end. The
-kernel gives physical ones back to the host when the namespace goes.
+kernel gives physical ones back to the host when the namespace goes, and removes the others; when the container never
+comes to run, we give all of them back as they were.
 """
 
 from __future__ import annotations
@@ -11,43 +12,98 @@ from collections.abc import Mapping
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
+from sampan.runtime.undo import Undo
+from sampan.spec.record import dataclass, field
 from sampan.spec.typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.linux.netlink.messages import Address
 
 _LONGEST = 15
 
 
-def move_devices(
-    kernel: Kernel, pid: int, devices: Mapping[str, Mapping[str, Any]], *, own_network: bool
-) -> None:
-    """Raises OSError, ValueError."""
-    # A third of a millisecond's import, for the few who have such devices; this is still the host.
-    from sampan.linux.netlink.rtnl import Rtnl
+@dataclass(slots=True)
+class _Device:
+    name: str
+    inside: str
+    up: bool = False
+    addresses: list[Address] = field(default_factory=list)
+    moved: bool = False
 
+
+def move_devices(
+    kernel: Kernel,
+    pid: int,
+    wanted: Mapping[str, Mapping[str, Any]],
+    undo: Undo,
+    *,
+    own_network: bool,
+) -> None:
+    """Raises OSError, ValueError. Until `undo` is settled it gives back what was moved."""
     if not own_network:
         raise ValueError("linux.netDevices: they need a network namespace of the container's own")
-    names = {name: str(entry.get("name") or name) for name, entry in devices.items()}
-    for name in names.values():
+    devices = [_Device(name, str(entry.get("name") or name)) for name, entry in wanted.items()]
+    for device in devices:
+        name = device.inside
         if not name or len(name) > _LONGEST or "/" in name or name in (".", ".."):
             raise ValueError(f"linux.netDevices: {name!r} is no name of an interface")
     home = kernel.openat2(c.AT_FDCWD, "/proc/self/ns/net", os.O_RDONLY)
+    undo.add("close a namespace", lambda: kernel.close(home), settled=lambda: kernel.close(home))
     place = kernel.openat2(c.AT_FDCWD, f"/proc/{pid}/ns/net", os.O_RDONLY)
+    undo.add("close a namespace", lambda: kernel.close(place), settled=lambda: kernel.close(place))
+    # Held open, the namespace outlives an init that fails, and so do the devices in it.
+    undo.add(
+        "give the network devices back",
+        lambda: _give_back(kernel, home, place, devices),
+        settled=lambda: None,
+    )
+    _send(devices, place)
+    kernel.setns(place, c.CLONE_NEWNET)
     try:
-        kept = {}
-        with Rtnl() as here:
-            for name, new in names.items():
-                link = here.link(name)
-                kept[new] = [a for a in here.addresses(link.index) if not a.address.is_link_local]
-                here.set_link(link.index, netns_fd=place, name=new)
-        kernel.setns(place, c.CLONE_NEWNET)
-        try:
-            with Rtnl() as there:
-                for name, addresses in kept.items():
-                    index = there.link(name).index
-                    for address in addresses:
-                        there.add_address(index, address.address, address.prefix)
-                    there.set_link(index, up=True)
-        finally:
-            kernel.setns(home, c.CLONE_NEWNET)
+        _set_up({device.inside: device for device in devices}, up=True)
     finally:
-        kernel.close(place)
-        kernel.close(home)
+        kernel.setns(home, c.CLONE_NEWNET)
+
+
+def _send(devices: list[_Device], place: int) -> None:
+    # A third of a millisecond's import, for the few who have such devices; this is still the host.
+    from sampan.linux.netlink.rtnl import Rtnl
+
+    with Rtnl() as here:
+        for device in devices:
+            link = here.link(device.name)
+            device.up = link.up
+            device.addresses = [
+                a for a in here.addresses(link.index) if not a.address.is_link_local
+            ]
+            here.set_link(link.index, netns_fd=place, name=device.inside)
+            device.moved = True
+
+
+def _set_up(named: Mapping[str, _Device], *, up: bool) -> None:
+    from sampan.linux.netlink.rtnl import Rtnl
+
+    with Rtnl() as socket:
+        for name, device in named.items():
+            index = socket.link(name).index
+            for address in device.addresses:
+                socket.add_address(index, address.address, address.prefix)
+            if up or device.up:
+                socket.set_link(index, up=True)
+
+
+def _give_back(kernel: Kernel, home: int, place: int, devices: list[_Device]) -> None:
+    from sampan.linux.netlink.rtnl import Rtnl
+
+    moved = {device.name: device for device in devices if device.moved}
+    kernel.setns(place, c.CLONE_NEWNET)
+    try:
+        with Rtnl() as there:
+            for device in moved.values():
+                index = there.link(device.inside).index
+                # Its addresses and its state do not move with it.
+                there.set_link(index, netns_fd=home, name=device.name)
+    finally:
+        kernel.setns(home, c.CLONE_NEWNET)
+    _set_up(moved, up=False)

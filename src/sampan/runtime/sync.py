@@ -22,6 +22,8 @@ An exec'd process is the same with only `start`, and `ready` only where it has a
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Callable
 
 from sampan.errors import ProtocolError
@@ -83,6 +85,20 @@ def expect_end(channel: Channel, on_listener: Callable[[int], None] | None = Non
         received = _receive(channel)
     if received is not None:
         raise _unexpected(received[0], "the end")
+
+
+def last_words(channel: Channel) -> RuntimeFailure | None:
+    """The failure that the other side has told already: why what was done about it here did not work."""
+    while select.select([channel.sock], [], [], 0)[0]:
+        received = _receive(channel)
+        if received is None:
+            return None
+        message, fds = received
+        for fd in fds:
+            os.close(fd)
+        if message.get("is") == FAILED:
+            return RuntimeFailure.from_message(message)
+    return None
 
 
 def _receive(channel: Channel) -> tuple[Message, list[int]] | None:
