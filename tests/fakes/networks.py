@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +91,7 @@ class FakeNetworks:
         self.routes: list[list[str]] = []
         self.refuse: Refused | None = None
         self.reconciled = 0
+        self.on_refused: Callable[[str, dict[str, str]], None] = lambda owner, refusal: None
 
     async def create_namespace(self) -> int:
         return await self.bridge_of_all.create_namespace()

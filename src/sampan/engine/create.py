@@ -17,7 +17,7 @@ import msgspec
 from sampan.engine import log_drivers, merge, mounts, runtimes, settings, validate, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.names import check_name
-from sampan.engine.network import modes
+from sampan.engine.network import egress, modes
 from sampan.engine.network.ports import wishes
 from sampan.engine.records import ContainerRecord, MountPoint, encode
 from sampan.engine.services import Services
@@ -98,6 +98,7 @@ def _plan(
     )
     networking, places = modes.settle(services, host, networking)
     wishes(merged, host)
+    egress.check(merged, host)
     _check_joined(services, host)
     merged = settings.settle_hostname(
         merged,

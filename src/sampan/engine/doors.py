@@ -117,6 +117,9 @@ class Bridge(Protocol):
 
 
 class Networks(Protocol):
+    on_refused: Callable[[str, dict[str, str]], None]
+    """Called with a container's id and what its egress policy did not allow."""
+
     @property
     def default(self) -> Bridge | None: ...
     async def create_namespace(self) -> int: ...

@@ -15,6 +15,8 @@ from sampan.spec.container import ContainerConfig, HealthConfig
 
 V = TypeVar("V")
 
+OWN_LABELS = "sampan."
+
 
 def merge(user: ContainerConfig, image: ContainerConfig) -> ContainerConfig:
     """A new config; both arguments stay as they are. Raises InvalidParameter ("No command specified")."""
@@ -26,7 +28,7 @@ def merge(user: ContainerConfig, image: ContainerConfig) -> ContainerConfig:
         user=user.user or image.user,
         exposed_ports=_union(image.exposed_ports, user.exposed_ports),
         env=_environment(user.env or [], image.env or []),
-        labels=_union(image.labels, user.labels),
+        labels=_union(_foreign(image.labels), user.labels),
         entrypoint=entrypoint,
         cmd=cmd,
         healthcheck=_healthcheck(user.healthcheck, image.healthcheck),
@@ -68,6 +70,13 @@ def _union(below: dict[str, V] | None, above: dict[str, V] | None) -> dict[str, 
     if not below and not above:
         return above
     return {**(below or {}), **(above or {})}
+
+
+def _foreign(labels: dict[str, str] | None) -> dict[str, str] | None:
+    """Without those that mean something to the daemon: an image decides nothing on the host (CVE-2026-53488)."""
+    if labels is None:
+        return None
+    return {name: value for name, value in labels.items() if not name.startswith(OWN_LABELS)}
 
 
 def _healthcheck(user: HealthConfig | None, image: HealthConfig | None) -> HealthConfig | None:

@@ -20,6 +20,7 @@ import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -27,7 +28,7 @@ from sampan.engine import lifecycle, probe, remains, removal, transitions, volum
 from sampan.engine.actor import Actor
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
-from sampan.engine.network import plugs
+from sampan.engine.network import plugs, refusals
 from sampan.engine.network.create import restore_networks
 from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
@@ -66,6 +67,7 @@ def _decode(row: ContainerRow) -> ContainerRecord | None:
 
 async def reconcile(services: Services) -> None:
     """After `load`. Monitors are asked in parallel, each with a deadline."""
+    services.networks.on_refused = partial(refusals.tell, services)
     await restore_networks(services)
     actors = services.containers.actors()
     await asyncio.gather(*(actor.do(_settling(services, actor)) for actor in actors))

@@ -42,9 +42,10 @@ _PORT = struct.Struct(">H")
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """As the first packet was (`destination`, `port`), and where its answers come from (`answers`)."""
+    """As the first packet was (`source`, `destination`, `port`), and where its answers come from (`answers`)."""
 
     protocol: int
+    source: bytes
     destination: bytes
     port: int
     answers: bytes
@@ -93,6 +94,7 @@ def _decode(body: bytes) -> Flow | None:
         return None
     return Flow(
         protocol=protocol[CTA_PROTO_NUM][0],
+        source=there.get(CTA_IP_V4_SRC) or there.get(CTA_IP_V6_SRC) or b"",
         destination=there.get(CTA_IP_V4_DST) or there.get(CTA_IP_V6_DST) or b"",
         port=_PORT.unpack(protocol[CTA_PROTO_DST_PORT])[0],
         answers=back.get(CTA_IP_V4_SRC) or back.get(CTA_IP_V6_SRC) or b"",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sampan.errors import ProtocolError
 from sampan.linux.netlink.codec import decode_attributes, decode_messages, decode_string
@@ -30,9 +30,9 @@ QUIET = 0.05  # seconds: what comes close together is healed at once
 class Watch:
     """Made on the network thread, in its namespace; used on the event loop."""
 
-    def __init__(self, table: str, made_by_us: Callable[[int], bool]) -> None:
-        """`made_by_us`: whether the thread with this number is one of ours."""
-        self._table = table
+    def __init__(self, tables: Collection[str], made_by_us: Callable[[int], bool]) -> None:
+        """`made_by_us`: whether the thread (or process) with this number is one of ours."""
+        self._tables = frozenset(tables)
         self._touched = self._damaged = False
         self._made_by_us = made_by_us
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +87,7 @@ class Watch:
                 if not self._made_by_us(pid):
                     self._schedule()
                 self._touched = False
-            elif decode_string(found.get(NFTA_TABLE_NAME, b"")) == self._table:
+            elif decode_string(found.get(NFTA_TABLE_NAME, b"")) in self._tables:
                 self._touched = True
 
     def _schedule(self) -> None:

@@ -16,7 +16,7 @@ from sampan.linux.kernel import LinuxKernel
 from sampan.linux.netlink import Rtnl
 from sampan.linux.netns import Kernel, NetworkThread
 from sampan.linux.nft import open_nft
-from sampan.network import publishing
+from sampan.network import egress, publishing
 from sampan.network.bridge import Bridge
 from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig
 from sampan.network.endpoint import Endpoint, is_network_of
@@ -55,6 +55,7 @@ class Networks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self.default: Bridge | None = None
+        self.on_refused: Callable[[str, dict[str, str]], None] = lambda owner, refusal: None
 
     @classmethod
     async def start(
@@ -69,6 +70,7 @@ class Networks:
             if config.bridge != NO_BRIDGE:
                 await networks._start_bridge()
             networks._warden.on_lost = networks._rearm
+            networks._warden.on_event = networks._on_event
             await networks._warden.find()
         except BaseException:
             await networks.stop()
@@ -134,6 +136,9 @@ class Networks:
         if self._warden.running:
             owners = [*self._published, *self._namings]
             await self._run(lambda: self._warden.request("keep", owners=owners))
+        if self._opened is not None and not any(n.egress for _, n in self._namings.values()):
+            table = self._opened.table
+            await self._run(lambda: table.remove_beside(egress.table_name(self.name)))
         return removed
 
     def _finish(self, host: Host) -> list[str]:
@@ -254,8 +259,13 @@ class Networks:
         os.close(known[0])
         await self._release(owner)
 
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if "refused" in event:
+            self.on_refused(str(event["owner"]), dict(event["refused"]))
+
     def _tell_naming(self, owner: str, fd: int, naming: Naming) -> None:
-        self._warden.request("resolver", (fd,), owner=owner, **naming.to_message())
+        table = egress.table_name(self.name)
+        self._warden.request("resolver", (fd,), owner=owner, table=table, **naming.to_message())
 
     async def _release(self, owner: str) -> None:
         if self._warden.running:
@@ -331,10 +341,14 @@ class Networks:
         """Opened by whoever needs it first."""
         if self._opened is None:
             self._opened = await self._run(lambda: self._opened or _open_host(self.name))
-            host = self._opened
-            self._watch = await self._run(lambda: Watch(self.name, host.table.made_by))
+            tables = (self.name, egress.table_name(self.name))
+            self._watch = await self._run(lambda: Watch(tables, self._made_by_us))
             self._watch.start(self._on_rules)
         return self._opened
+
+    def _made_by_us(self, pid: int) -> bool:
+        host = self._opened
+        return (host is not None and host.table.made_by(pid)) or pid == self._warden.pid
 
     def _on_rules(self, damaged: bool) -> None:
         """Somebody else changed rules: ours are mended, and others' looked at."""
@@ -344,7 +358,17 @@ class Networks:
         if damaged:
             log.warning("the table %s was changed by somebody else, it is written anew", self.name)
             self._thread.submit(host.table.mend)
+            self._thread.submit(self._mend_policies)
         self._spawn_task(self._look_at_others())
+
+    def _mend_policies(self) -> None:
+        """On the thread."""
+        if not any(naming.egress for _, naming in list(self._namings.values())):
+            return
+        try:
+            self._warden.request("mend")
+        except SampanError as error:  # when it died, the next one writes them
+            log.error("the egress policies could not be written anew: %s", error)
 
     def _spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

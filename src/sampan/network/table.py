@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from sampan.linux.nfqueue_rule import add_queue_rule
 from sampan.linux.nft import Nft, NftError
-from sampan.network import firewall, foreign
+from sampan.network import egress, firewall, foreign
 from sampan.network.firewall import Forward, NetworkRules, Rules
 
 log = logging.getLogger(__name__)
@@ -133,6 +133,14 @@ class Table:
     def remove(self) -> None:
         self._nft.run(firewall.removal(self.name))
         self._written = False
+
+    def remove_beside(self, table: str) -> None:
+        """Of egress policies that an earlier warden left, when nobody has any."""
+        try:
+            self._nft.run(f"list table {firewall.FAMILY} {table}")
+        except NftError:
+            return
+        self._nft.run(egress.removal(table))
 
     def made_by(self, thread_id: int) -> bool:
         """Whether a transaction of this thread (or process) was one of ours."""

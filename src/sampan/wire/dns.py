@@ -17,7 +17,7 @@ HEADER = struct.Struct(">HHHHHH")  # id, flags, questions, answers, authorities,
 FIXED = struct.Struct(">HH")  # type, class
 RECORD = struct.Struct(">HHIH")  # type, class, ttl, length
 
-A, PTR, AAAA, OPT, ANY = 1, 12, 28, 41, 255
+A, CNAME, PTR, AAAA, OPT, ANY = 1, 5, 12, 28, 41, 255
 IN = 1
 QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 OPCODE, RCODE = 0x7800, 0x000F
@@ -173,3 +173,37 @@ def answers_to(data: bytes, query: Query, identity: int) -> bool:
         # Servers answer FORMERR and their like with the header alone.
         return len(data) == HEADER.size and bool(data[3] & RCODE)
     return name == query.name and data[offset : offset + 2] == query.kind.to_bytes(2, "big")
+
+
+def addresses_in(data: bytes, name: str) -> list[tuple[IPv4Address | IPv6Address, int]]:
+    """Addresses of `name` in an answer, and the seconds that each is good for, by way of other names
+    (CNAME) too. Other names' are passed over. Raises ProtocolError."""
+    if len(data) < HEADER.size:
+        raise ProtocolError("DNS message shorter than its header")
+    _, _, questions, answers, _, _ = HEADER.unpack_from(data)
+    offset = HEADER.size
+    for _ in range(questions):
+        _, offset = _read_name(data, offset)
+        offset += FIXED.size
+    aliases: dict[str, tuple[str, int]] = {}
+    found: list[tuple[str, IPv4Address | IPv6Address, int]] = []
+    for _ in range(answers):
+        owner, offset = _read_name(data, offset)
+        if offset + RECORD.size > len(data):
+            raise ProtocolError("DNS record is cut off")
+        kind, klass, ttl, length = RECORD.unpack_from(data, offset)
+        offset += RECORD.size
+        content = data[offset : offset + length]
+        if len(content) != length:
+            raise ProtocolError("DNS record is cut off")
+        if klass == IN and kind == CNAME:
+            aliases[owner] = (_read_name(data, offset)[0], ttl)
+        elif klass == IN and (kind, length) in ((A, 4), (AAAA, 16)):
+            found.append((owner, ip_address(content), ttl))
+        offset += length
+    known = {name: 0xFFFFFFFF}
+    while name in aliases and aliases[name][0] not in known:
+        target, ttl = aliases[name]
+        known[target] = min(known[name], ttl)
+        name = target
+    return [(address, min(ttl, known[owner])) for owner, address, ttl in found if owner in known]

@@ -106,3 +106,32 @@ def test_failures() -> None:
 def test_reversed_addresses(name: str, address: str | None) -> None:
     """Of both families."""
     assert dns.reversed_address(name) == (ip_address(address) if address else None)
+
+
+def _answer(*records: tuple[bytes, int, int, bytes]) -> bytes:
+    """To `a.example`, whose name stands at 12; each record: name, type, TTL, data."""
+    body = b"".join(
+        name + struct.pack(">HHIH", kind, 1, ttl, len(data)) + data
+        for name, kind, ttl, data in records
+    )
+    question = dns.encode_name("a.example") + struct.pack(">HH", 1, 1)
+    return struct.pack(">6H", 1, 0x8180, 1, len(records), 0, 0) + question + body
+
+
+def test_addresses_in_an_answer() -> None:
+    """Those of the name, by way of aliases too and for the shortest of their times; not those of others, and
+    no loop of aliases."""
+    here, b, c = b"\xc0\x0c", dns.encode_name("b.example"), dns.encode_name("c.example")
+    v4, v6 = bytes((192, 0, 2, 1)), bytes(15) + b"\1"
+    found = dns.addresses_in(
+        _answer((here, 1, 60, v4), (here, 28, 30, v6), (b, 1, 9, v4)), "a.example"
+    )
+    assert [(str(address), ttl) for address, ttl in found] == [("192.0.2.1", 60), ("::1", 30)]
+    found = dns.addresses_in(
+        _answer((c, 1, 60, v4), (b, 5, 20, c), (here, 5, 40, b), (c, 5, 1, here)), "a.example"
+    )
+    assert [(str(address), ttl) for address, ttl in found] == [("192.0.2.1", 20)]
+    whole = _answer((here, 5, 40, b), (b, 1, 60, v4))
+    for size in range(len(whole)):
+        with pytest.raises(ProtocolError):
+            dns.addresses_in(whole[:size], "a.example")

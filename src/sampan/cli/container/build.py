@@ -39,7 +39,7 @@ def build_create(values: Values, image: str, command: list[str], proxies: dict[s
         read_environment(values["env-file"], _environment(values["env"], proxies)) or None
     )
     labels = read_pairs(values["label-file"], None) + values["label"]
-    config["Labels"] = _pairs(labels)
+    config["Labels"] = _pairs(labels) | _egress(values)
     config["Volumes"] = volumes
     host = _host_config(values)
     host |= {"Binds": binds, "PortBindings": bindings}
@@ -182,6 +182,16 @@ def _resources(values: Values) -> Object:
         "IOMaximumIOps": values["io-maxiops"],
         "IOMaximumBandwidth": values["io-maxbandwidth"],
     }
+
+
+def _egress(values: Values) -> Object:
+    """sampan's own: by a label, which docker can set too."""
+    if not values.changed("egress"):
+        return {}
+    from sampan.spec.egress import LABEL, parse
+
+    parse(values["egress"])
+    return {LABEL: values["egress"]}
 
 
 def _health(values: Values) -> Object:

@@ -124,6 +124,7 @@ _NETWORK = (
     Flag("dns-opt", "", LIST, "Option of the resolver", hidden=True, key="dns-option"),
     _list("dns-option", "Option of the resolver"),
     Flag("dns-search", "", SEARCH_DOMAIN, "Domain to complete names with"),
+    _text("egress", "What it may reach outside of its networks (none, or allow=LIST)"),
     _list("expose", "Declare a port, or a range of them"),
     _text("ip", "IPv4 address (172.30.100.104)"),
     _text("ip6", "IPv6 address (2001:db8::33)"),

@@ -8,7 +8,7 @@ import msgspec
 
 from sampan.engine import etc, settings
 from sampan.engine.actor import Actor
-from sampan.engine.network import names, ports, routing
+from sampan.engine.network import egress, names, ports, routing
 from sampan.engine.network.plugs import (
     check_addresses,
     open_namespace,
@@ -75,6 +75,7 @@ async def _connect(
 ) -> None:
     record = actor.record
     _check(record, network, "connect")
+    egress.check_network(record, network.name, network.driver)
     _check_wanted(network, wanted)
     known = record.endpoints.get(network.name)
     if known is not None and (known.endpoint_id or not record.state.alive):
@@ -85,6 +86,7 @@ async def _connect(
     if record.state.alive:
         record = await _plug(services, record, network)
     try:
+        await _tell_policy(services, record)
         actor.save(record)
     except BaseException:
         if record.state.alive:
@@ -93,6 +95,12 @@ async def _connect(
         raise
     if record.state.alive:
         await _settle(services, record)
+
+
+async def _tell_policy(services: Services, record: ContainerRecord) -> None:
+    """Before anything else: a new link of a container with an egress policy must be no way out."""
+    if egress.policy_of(record) is not None:
+        await names.tell(services, record)
 
 
 def _check_wanted(network: NetworkRecord, wanted: EndpointSettings) -> None:

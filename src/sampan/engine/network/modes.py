@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.engine import settings
+from sampan.engine.network import egress
 from sampan.engine.network.plugs import check_addresses
 from sampan.engine.network.records import BRIDGE, HOST, NONE, NetworkRecord
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -99,5 +100,6 @@ def check_exist(services: Services, record: ContainerRecord) -> None:
         )
         if network is None or services.networks.bridge(network.id) is None:
             raise NotFound(f"network {name} not found")
+        egress.check_network(record, name, network.driver)
         wanted = (record.networking.endpoints_config or {}).get(name) or EndpointSettings()
         check_addresses(network, wanted.ipam_config or EndpointIPAMConfig())

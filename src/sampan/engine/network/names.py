@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from sampan.engine.network import egress
 from sampan.engine.network.records import BUILT_IN
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
@@ -24,8 +25,10 @@ def dns_names(record: ContainerRecord, network: str) -> tuple[str, ...]:
 
 
 def has_names(record: ContainerRecord) -> bool:
-    """Whether it is in a network with names, and so has a name server of ours."""
-    return any(name not in BUILT_IN for name in record.endpoints)
+    """Whether it has a name server of ours: in a network with names, or for the sake of an egress policy."""
+    return any(name not in BUILT_IN for name in record.endpoints) or (
+        bool(record.endpoints) and egress.policy_of(record) is not None
+    )
 
 
 def naming_of(services: Services, record: ContainerRecord) -> Naming:
@@ -41,7 +44,13 @@ def naming_of(services: Services, record: ContainerRecord) -> Naming:
             target, _, alias = link.partition(":")
             links[alias or target] = target
     servers = record.host_config.dns or services.config.dns
-    return Naming(places=tuple(places), links=links, servers=tuple(servers), external=external)
+    return Naming(
+        places=tuple(places),
+        links=links,
+        servers=tuple(servers),
+        external=external,
+        egress=egress.egress_of(services, record),
+    )
 
 
 async def serve(services: Services, record: ContainerRecord, netns_fd: int) -> None:

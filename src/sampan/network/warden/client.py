@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import socket
+import struct
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 ROLE = "warden"
 DEADLINE = 10.0  # seconds for one answer
+_CREDENTIALS = struct.Struct("=3i")  # struct ucred: pid, uid, gid
 
 
 class Spawned(Protocol):
@@ -61,6 +63,15 @@ class Warden:
     @property
     def running(self) -> bool:
         return self._channel is not None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that serves; 0 when there is none."""
+        channel = self._channel
+        if channel is None:
+            return 0
+        raw = channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(raw)[0])
 
     async def find(self) -> list[str]:
         """Connect to an earlier daemon's, if there is one: the containers that it serves."""

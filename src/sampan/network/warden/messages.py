@@ -3,14 +3,16 @@
     daemon → warden   hello {version}                      → {version, owners}
     daemon → warden   hold {owner, wanted: […]}            → {held: […]} | {refused: {…}}
     daemon → warden   aim {owner, addresses}               → {}     where what is relayed goes
-    daemon → warden   resolver {owner, places, links, servers, external} + [namespace]   → {}
-                                                                    serve names there (`names.View`)
+    daemon → warden   resolver {owner, places, links, servers, external, egress, table} + [namespace]   → {}
+                                                                    serve names there (`names.View`), and
+                                                                    hold the container to its egress policy
+    daemon → warden   mend                                 → {}     somebody changed the rules of policies
     daemon → warden   queue {wanted}                       → {number}   answer first packets, or no more
     daemon → warden   release {owner}                      → {}     ports, names and resolver
     daemon → warden   keep {owners}                        → {}     release all others
     daemon → warden   quit                                 → {}     and it ends
     daemon → warden   listen                               → {}     this connection gets events from now on
-    warden → daemon   event {…}
+    warden → daemon   event {refused: {…}, owner}          what a policy did not allow
 
 `owner` is a container's id. An answer with `error` is a failure of the machine: {error, errno}.
 """
@@ -21,7 +23,7 @@ from typing import Any
 
 from sampan.network.warden.holds import Held, Refused, Wanted
 
-VERSION = 1
+VERSION = 2
 
 Message = dict[str, Any]
 

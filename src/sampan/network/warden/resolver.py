@@ -6,6 +6,7 @@ that a container may serve port 53 itself. Who is asked about other names is ask
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -16,10 +17,14 @@ from sampan.errors import ProtocolError
 from sampan.linux.constants import CLONE_NEWNET
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.nft import open_nft
+from sampan.network.warden.egress import Policies
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.names import TTL, Names, View
 from sampan.network.warden.upstream import Upstream
+from sampan.spec.egress import Policy
 from sampan.wire import dns
+
+log = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.11"
 BATCH = 64
@@ -45,9 +50,10 @@ def rules(udp: int, tcp: int) -> str:
 class Servers:
     """One server a container."""
 
-    def __init__(self, loop: Loop, names: Names) -> None:
+    def __init__(self, loop: Loop, names: Names, policies: Policies) -> None:
         self._loop = loop
         self._names = names
+        self._policies = policies
         self._upstream = Upstream(loop)
         self._kernel = LinuxKernel()
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -125,17 +131,49 @@ class Servers:
         if records is not None:
             reply(dns.build_answer(query, records, ttl=TTL, limit=limit))
         else:
-            self._ask(view, data, query, reply, tcp=tcp)
+            self._ask(owner, view, data, query, reply, tcp=tcp)
 
-    def _ask(self, view: View, data: bytes, query: dns.Query, reply: Reply, *, tcp: bool) -> None:
+    def _ask(
+        self, owner: str, view: View, data: bytes, query: dns.Query, reply: Reply, *, tcp: bool
+    ) -> None:
+        policy = self._policies.policy(owner)
+
         def answered(answer: bytes | None) -> None:
-            reply(answer or dns.build_answer(query, code=dns.SERVFAIL))
+            if answer is None:
+                reply(dns.build_answer(query, code=dns.SERVFAIL))
+            elif policy is None or self._opens(owner, policy, query, answer):
+                reply(answer)
+            else:
+                reply(dns.build_answer(query, code=dns.REFUSED))
 
         if not view.external:
             # Not even a question leaves an internal network (CVE-2024-29018).
             reply(dns.build_answer(query, code=dns.NXDOMAIN))
             return
+        if policy is not None and policy.ports_of(query.name) is None:
+            self._policies.refused_name(owner, query.name, "not in the list")
+            reply(dns.build_answer(query, code=dns.REFUSED))
+            return
         self._upstream.ask(data, query, view.servers, answered, tcp=tcp)
+
+    def _opens(self, owner: str, policy: Policy, query: dns.Query, answer: bytes) -> bool:
+        """Whether the container may have this answer; then it may reach what it says."""
+        ports = policy.ports_of(query.name)
+        if ports is None or self._policies.policy(owner) != policy:
+            return False  # it ended, or got another one, meanwhile
+        try:
+            found = dns.addresses_in(answer, query.name)
+        except ProtocolError:
+            return False
+        closed = [address for address, _ in found if not policy.opens(address)]
+        if closed:  # rebinding: a name of outside that leads inside
+            self._policies.refused_name(owner, query.name, f"leads to {closed[0]}")
+            return False
+        try:
+            return self._policies.open_for(owner, ports, found)
+        except OSError:
+            log.exception("what %s leads to could not be opened", query.name)
+            return False
 
 
 class Stream:

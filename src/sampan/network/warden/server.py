@@ -13,6 +13,8 @@ from typing import Any
 from sampan.errors import ProtocolError
 from sampan.linux import process
 from sampan.linux.channel import Channel
+from sampan.network.egress import from_message
+from sampan.network.warden.egress import Policies
 from sampan.network.warden.holds import Refused
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.messages import (
@@ -39,7 +41,8 @@ class Server:
         self.loop = Loop()
         self.ports = Ports(self.loop)
         self.names = Names()
-        self.servers = Servers(self.loop, self.names)
+        self.policies = Policies(self.loop, self._tell_refusal)
+        self.servers = Servers(self.loop, self.names, self.policies)
         self.queue: Queue | None = None
         self._listener = listener
         self._connections: set[Channel] = set()
@@ -49,6 +52,7 @@ class Server:
             "hold": self._hold,
             "aim": self._aim,
             "resolver": self._resolver,
+            "mend": self._mend,
             "queue": self._first_packets,
             "release": self._release,
             "keep": self._keep,
@@ -145,15 +149,26 @@ class Server:
         self.ports.release(owner)
         self.servers.stop(owner)
         self.names.drop(owner)
+        self.policies.drop(owner)
         return {}
 
     def _resolver(self, message: Message, fds: list[int]) -> Message:
         owner = message["owner"]
         view = view_from_message(message)
+        egress = message["egress"]
+        if egress is not None:  # before it can ask anything
+            self.policies.put(owner, str(message["table"]), from_message(egress))
         if not self.servers.serves(owner):
             self.servers.serve(owner, fds[0])
         self.names.put(owner, view)
         return {}
+
+    def _mend(self, message: Message, fds: list[int]) -> Message:
+        self.policies.mend()
+        return {}
+
+    def _tell_refusal(self, owner: str, refusal: dict[str, str]) -> None:
+        self.tell({"owner": owner, "refused": refusal})
 
     def _first_packets(self, message: Message, fds: list[int]) -> Message:
         if message["wanted"] and self.queue is None:
