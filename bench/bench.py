@@ -10,11 +10,12 @@ import argparse
 import functools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.engines import Engine
@@ -185,16 +186,38 @@ def ident(peer: Peer) -> str:
     return "".join(letter for letter in peer.name if letter.isalnum())
 
 
+def measure(found: list[Peer], rounds: int) -> Iterator[Row]:
+    """Each row when it is measured."""
+    yield "run --rm true, default bridge, ms", run_true(found, [], rounds), "≤ 1/6 of dockerd"
+    yield "run --rm true, network none, ms", run_true(found, ["--network=none"], rounds), "≤ 1/6"
+    yield "run --rm true, network host, ms", run_true(found, ["--network=host"], rounds), ""
+    yield "20 at once, ms", many_at_once(found, 20, max(1, rounds // 5)), "≤ 1/8"
+    yield "exec true, ms", exec_true(found, rounds), "≤ 1/3"
+    yield "stop of a deaf PID 1, ms", stop_plain(found), "≤ 200 ms"
+    yield "client start (version), ms", client_start(found, rounds), "≤ 30 ms"
+    inside = {peer.name: inside_engine(peer, rounds) for peer in found if peer.engine}
+    yield "create + start inside the engine, ms", inside, "≤ 20 ms"
+    yield from memory(found, 20)
+    yield from looking.listing(found, rounds)
+    yield from looking.copying(found, max(1, rounds // 5))
+    yield from output.rows(found)
+
+
+def heading(names: list[str]) -> str:
+    return f"\n{'':44}" + "".join(f"{name:>18}" for name in names) + f"{'ratio':>8}  budget"
+
+
+def line(names: list[str], row: Row) -> str:
+    title, values, budget = row
+    cells = "".join(f"{values[name]:18.1f}" if name in values else f"{'–':>18}" for name in names)
+    ours, theirs = values.get("sampan"), values.get("docker → dockerd")
+    ratio = f"{theirs / ours:7.1f}×" if ours and theirs else f"{'–':>8}"
+    return f"{title:44}{cells}{ratio}  {budget}"
+
+
 def show(rows: list[Row]) -> None:
     names = list(dict.fromkeys(name for _, values, _ in rows for name in values))
-    print(f"\n{'':44}" + "".join(f"{name:>18}" for name in names) + f"{'ratio':>8}  budget")
-    for title, values, budget in rows:
-        cells = "".join(
-            f"{values[name]:18.1f}" if name in values else f"{'–':>18}" for name in names
-        )
-        ours, theirs = values.get("sampan"), values.get("docker → dockerd")
-        ratio = f"{theirs / ours:7.1f}×" if ours and theirs else f"{'–':>8}"
-        print(f"{title:44}{cells}{ratio}  {budget}")
+    print(heading(names), *(line(names, row) for row in rows), sep="\n")
 
 
 def main() -> None:
@@ -202,34 +225,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
-    rounds = options.rounds
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engines end as well
+    rows = []
     with peers() as found:
-        print("peers:", ", ".join(peer.name for peer in found), flush=True)
-        rows: list[Row] = [
-            ("run --rm true, default bridge, ms", run_true(found, [], rounds), "≤ 1/6 of dockerd"),
-            (
-                "run --rm true, network none, ms",
-                run_true(found, ["--network=none"], rounds),
-                "≤ 1/6",
-            ),
-            ("run --rm true, network host, ms", run_true(found, ["--network=host"], rounds), ""),
-            ("20 at once, ms", many_at_once(found, 20, max(1, rounds // 5)), "≤ 1/8"),
-            ("exec true, ms", exec_true(found, rounds), "≤ 1/3"),
-            ("stop of a deaf PID 1, ms", stop_plain(found), "≤ 200 ms"),
-            ("client start (version), ms", client_start(found, rounds), "≤ 30 ms"),
-            (
-                "create + start inside the engine, ms",
-                {peer.name: inside_engine(peer, rounds) for peer in found if peer.engine},
-                "≤ 20 ms",
-            ),
-            *memory(found, 20),
-            *looking.listing(found, rounds),
-            *looking.copying(found, max(1, rounds // 5)),
-            *output.rows(found),
-        ]
-        show(rows)
+        names = [peer.name for peer in found]
+        print(heading(names), flush=True)
+        for row in measure(found, options.rounds):
+            print(line(names, row), flush=True)
+            rows.append(row)
     if options.json:
-        options.json.write_text(json.dumps([[t, v, b] for t, v, b in rows], indent=1))
+        options.json.write_text(json.dumps(rows, indent=1))
     print(f"\nsampan installed as a wheel from {PROJECT.name}, Python {sys.version.split()[0]}")
 
 

@@ -6,7 +6,6 @@ An sshd of the test's own runs in the engines' network namespace, on loopback, w
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import shutil
 import subprocess
@@ -43,6 +42,19 @@ class Ssh(NamedTuple):
         return [*self.argv, shlex.join(command)]
 
 
+ACCOUNTS = """\
+root:x:0:0:root:/root:/bin/sh
+sshd:x:65534:65534::/run/sshd:/usr/sbin/nologin
+"""
+
+
+def with_accounts(folder: Path) -> list[str]:
+    """Words that run a command where these are the accounts, whatever the machine's are."""
+    (folder / "passwd").write_text(ACCOUNTS)
+    mount = f"mount --bind {shlex.quote(str(folder / 'passwd'))} /etc/passwd"
+    return ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+
+
 @pytest.fixture
 def ssh(sampand: Engine, tmp_path: Path) -> Iterator[Ssh]:
     """The host of sampand as it is reached through ssh."""
@@ -54,13 +66,10 @@ def ssh(sampand: Engine, tmp_path: Path) -> Iterator[Ssh]:
         subprocess.run(command, check=True, capture_output=True)
     (tmp_path / "config").write_text(CONFIG.format(folder=tmp_path, port=PORT))
     os.makedirs("/run/sshd", exist_ok=True)  # where it separates its privileges
-    if "sshd" not in {entry.pw_name for entry in pwd.getpwall()}:  # as whom; its package makes it
-        user = ["useradd", "--system", "--no-create-home", "--home-dir", "/run/sshd", "sshd"]
-        subprocess.run(user, check=True, capture_output=True)
     enter = sampand.host.enter()
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(
-            [*enter, sshd, "-D", "-e", "-f", str(tmp_path / "config")],
+            [*enter, *with_accounts(tmp_path), sshd, "-D", "-e", "-f", str(tmp_path / "config")],
             stdin=subprocess.DEVNULL,
             stderr=log,
         )
