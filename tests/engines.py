@@ -244,7 +244,8 @@ class Driver:
         return [program, "-H", f"unix://{self.engine.socket}", *args]
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "DOCKER_CLI_HINTS": "false", "HOME": "/nonexistent", "TERM": "xterm"}
+        home = {"HOME": str(self.engine.root / "home")}
+        return {**os.environ, "DOCKER_CLI_HINTS": "false", "TERM": "xterm", **home}
 
     def __call__(self, *args: str, input: bytes | str = b"", timeout: float = 60) -> Result:
         data = input.encode() if isinstance(input, str) else input

@@ -38,7 +38,8 @@ class Ssh(NamedTuple):
     argv: list[str]
 
     def run(self, driver: Driver, *words: str) -> list[str]:
-        command = ["env", "HOME=/nonexistent", "DOCKER_CLI_HINTS=false", *driver.argv(*words)]
+        home = f"HOME={driver.engine.root}/home"
+        command = ["env", home, "DOCKER_CLI_HINTS=false", *driver.argv(*words)]
         return [*self.argv, shlex.join(command)]
 
 
