@@ -26,6 +26,8 @@ class FakeLinks:
         self.assigned: list[Address] = []
         self.ways: list[Route] = []
         self.calls: list[tuple[str, Any]] = []
+        self.flooded: list[tuple[int, IPAddress]] = []
+        self.missing: set[str] = set()  # kinds of links that this kernel has not
         self.inside = inside
         self.fail_at = fail_at
         self._next = 2
@@ -83,6 +85,50 @@ class FakeLinks:
         changes = {key: value for key, value in fields.items() if value is not None}
         self._call("set_link", link.name, changes)
         self.table[index] = replace(link, **changes)
+
+    def add_vxlan(self, name: str, *, vni: int, port: int, local: IPAddress, mtu: int) -> None:
+        self._call("add_vxlan", name, vni, port, str(local))
+        self._add(name, "vxlan", mtu=mtu)
+
+    def add_flood(self, index: int, target: IPAddress) -> None:
+        self._call("add_flood", self.link(index).name, str(target))
+        self.flooded.append((index, target))
+
+    def remove_flood(self, index: int, target: IPAddress) -> None:
+        self._call("remove_flood", self.link(index).name, str(target))
+        self.flooded.remove((index, target))
+
+    def floods(self, index: int) -> list[IPAddress]:
+        return [target for at, target in self.flooded if at == index]
+
+    def add_macvlan(
+        self, name: str, *, parent: int, mode: str, netns_fd: int, mac: str | None = None
+    ) -> None:
+        self._call("add_macvlan", name, self.link(parent).name, mode)
+        assert self.inside is not None
+        self.inside._add(name, "macvlan", mac=mac)
+
+    def add_ipvlan(self, name: str, *, parent: int, mode: str, flag: str, netns_fd: int) -> None:
+        self._call("add_ipvlan", name, self.link(parent).name, mode, flag)
+        assert self.inside is not None
+        self.inside._add(name, "ipvlan", mac=self.link(parent).mac)
+
+    def add_vlan(self, name: str, *, parent: int, vlan: int) -> None:
+        self._call("add_vlan", name, self.link(parent).name, vlan)
+        self._require("vlan")
+        self._add(name, "vlan")
+
+    def add_dummy(self, name: str) -> None:
+        self._call("add_dummy", name)
+        self._require("dummy")
+        self._add(name, "dummy")
+
+    def supports(self, kind: str) -> bool:
+        return kind not in self.missing
+
+    def _require(self, kind: str) -> None:
+        if kind in self.missing:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported", kind)
 
     def isolate_port(self, index: int) -> None:
         self._call("isolate_port", self.link(index).name)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from types import SimpleNamespace
 from typing import Any
 
 from sampan.engine.network.registry import NetworkRegistry
 from sampan.errors import Conflict
-from sampan.network.config import BridgeConfig
+from sampan.network.config import BridgeConfig, ParentConfig
 from sampan.network.endpoint import Endpoint
 from sampan.network.naming import Naming
+from sampan.network.overlay import Overlay, OverlayWish
 from sampan.network.warden.holds import Held, Refused, Wanted
 
 
@@ -73,7 +74,7 @@ class FakeBridge:
         self.released.append(endpoint.container_id)
         self.plugged.pop(endpoint.container_id, None)
 
-    async def unplug(self, endpoint: Endpoint) -> None:
+    async def unplug(self, endpoint: Endpoint, netns_fd: int | None = None) -> None:
         await self.release(endpoint)
 
     def restore(self, endpoint: Endpoint) -> None:
@@ -108,6 +109,17 @@ class FakeNetworks:
             bridge.gateway = config.gateway.ip
         self.bridges[config.network_id] = bridge
         return bridge
+
+    async def add_parented(self, config: ParentConfig) -> FakeBridge:
+        subnet = str(config.gateway.network) if config.gateway else "10.99.0.0/24"
+        bridge = FakeBridge(config.network_id, config.parent, subnet)
+        self.bridges[config.network_id] = bridge
+        return bridge
+
+    async def settle_overlay(self, wish: OverlayWish, known: str = "") -> tuple[Overlay, int]:
+        local = wish.local or ip_address("192.0.2.1")
+        peers = tuple(item for item in wish.peers if item != local)
+        return Overlay(vni=wish.vni, port=wish.port, local=local, peers=peers), wish.mtu or 1450
 
     async def remove_bridge(self, network_id: str) -> None:
         self.bridges.pop(network_id, None)

@@ -60,8 +60,6 @@ class NetworkCreateRequest(Struct, kw_only=True):
             raise InvalidParameter("ingress networks need a swarm")
         if self.scope not in ("", "local"):
             raise InvalidParameter(f"network scope {self.scope!r} needs a swarm")
-        if self.enable_ipv4 is False:
-            raise InvalidParameter("IPv4 cannot be disabled on a network of this engine")
         ipam = self.ipam or IPAM()
         if ipam.driver not in ("", "default"):
             raise InvalidParameter(f'failed to find ipam driver "{ipam.driver}"')
@@ -74,6 +72,7 @@ class NetworkCreateRequest(Struct, kw_only=True):
             attachable=self.attachable,
             config_only=self.config_only,
             config_from=self.config_from.network if self.config_from else "",
+            ipv4=self.enable_ipv4 is not False,
             ipv6=bool(self.enable_ipv6),
             subnets=tuple(
                 Subnet(

@@ -243,7 +243,7 @@ class ReservePorts(Step[Launch]):
         return "hold the published ports"
 
     async def execute(self, launch: Launch) -> None:
-        if network_modes.has_networks(launch.record.host_config.network_mode):
+        if plugs.publishes(launch.services, launch.record):
             launch.ports = await ports.reserve(launch.services, launch.record)
 
     async def undo(self, launch: Launch) -> None:

@@ -10,22 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
 from sampan.errors import SampanError
 from sampan.linux import netns
 from sampan.linux.netns import Kernel, NetworkThread
+from sampan.network.addresses import AddressBook
 from sampan.network.config import BridgeConfig
-from sampan.network.endpoint import INSIDE_NAME, Endpoint, host_interface_name, link_alias
+from sampan.network.endpoint import (
+    INSIDE_NAME,
+    Endpoint,
+    build_endpoint,
+    host_interface_name,
+    link_alias,
+)
 from sampan.network.host import Host
 from sampan.network.namespaces import NamespacePool, create_wired, open_inside
+from sampan.network.overlay import Overlay
 from sampan.network.plan import run_plan
-from sampan.network.pools import AddressPool, mac_of
 from sampan.network.setup import BridgeFacts, mend_ports, set_up, tear_down
 from sampan.network.wiring import ReadyPair, Wiring, cut_wire, plan_plug, remove_own_pair
 
@@ -58,22 +65,12 @@ class Bridge:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self.network_id = config.network_id
         label = f"{config.name} ({self.network_id})"
-        self._addresses = AddressPool(
-            facts.gateway.network,
-            gateway=facts.gateway.ip,
-            allocation=config.allocation,
+        self._addresses = AddressBook(
+            (facts.gateway, config.gateway6),
+            (config.allocation, config.allocation6),
             reserved=config.reserved,
             label=label,
         )
-        self._addresses6: AddressPool | None = None
-        if config.gateway6 is not None:
-            self._addresses6 = AddressPool(
-                config.gateway6.network,
-                gateway=config.gateway6.ip,
-                allocation=config.allocation6,
-                reserved=config.reserved,
-                label=label,
-            )
         self._namespaces = NamespacePool(thread, self._create_wired, size=config.ready)
 
     @property
@@ -81,12 +78,12 @@ class Bridge:
         return self._config.bridge
 
     @property
-    def gateway(self) -> IPv4Address:
-        return self._facts.gateway.ip
+    def gateway(self) -> IPv4Address | None:
+        return self._facts.gateway.ip if self._facts.gateway else None
 
     @property
-    def subnet(self) -> IPv4Network:
-        return self._facts.gateway.network
+    def subnet(self) -> IPv4Network | None:
+        return self._facts.gateway.network if self._facts.gateway else None
 
     @property
     def gateway6(self) -> IPv6Address | None:
@@ -154,8 +151,8 @@ class Bridge:
         """Cut the link and free the addresses: the container ended. Done twice, it does nothing."""
         await self._let_go(endpoint, self._disconnect)
 
-    async def unplug(self, endpoint: Endpoint) -> None:
-        """Take the link out of a container that goes on."""
+    async def unplug(self, endpoint: Endpoint, netns_fd: int | None = None) -> None:
+        """Take the link out of a container that goes on; its namespace is not needed for it."""
         await self._let_go(endpoint, self._remove)
 
     async def _let_go(self, endpoint: Endpoint, how: Callable[[Endpoint], None]) -> None:
@@ -171,10 +168,7 @@ class Bridge:
         """
         if endpoint.endpoint_id in self._endpoints:
             return
-        for address in endpoint.addresses:
-            pool = self._pool_of(address)
-            if pool is not None:
-                pool.take(address)
+        self._addresses.take(endpoint.addresses)
         self._endpoints[endpoint.endpoint_id] = endpoint
 
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
@@ -202,6 +196,17 @@ class Bridge:
         await self._namespaces.close()
         if remove:
             await self._run(lambda: tear_down(self._host, self._config, self._facts))
+
+    async def set_peers(self, peers: Sequence[IPv4Address | IPv6Address]) -> None:
+        """The other hosts of a network across hosts, from now on. Raises SampanError, OSError."""
+        assert self._config.overlay is not None
+        overlay = replace(self._config.overlay, peers=tuple(peers))
+        self._config = replace(self._config, overlay=overlay)
+        self._facts = await self._run(lambda: set_up(self._host, self._config))
+
+    @property
+    def overlay(self) -> Overlay | None:
+        return self._config.overlay
 
     # On the network thread
 
@@ -245,12 +250,6 @@ class Bridge:
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._thread.submit(function))
 
-    def _pool_of(self, address: IPv4Address | IPv6Address) -> AddressPool | None:
-        for pool in (self._addresses, self._addresses6):
-            if pool is not None and address in pool.subnet:
-                return pool
-        return None
-
     def _reserve(
         self,
         container_id: str,
@@ -260,25 +259,18 @@ class Bridge:
         inside_name: str,
         pair: ReadyPair | None,
     ) -> Endpoint:
-        first = _one(self._addresses, address)
-        try:
-            second = _one(self._addresses6, address6) if self._addresses6 else None
-        except BaseException:
-            self._addresses.release(first)
-            raise
+        got = self._addresses.reserve(address, address6)
         endpoint_id = os.urandom(32).hex()
-        return Endpoint(
+        name = pair.name if pair else host_interface_name(container_id, endpoint_id)
+        return build_endpoint(
+            got,
+            (self._facts.gateway, self._config.gateway6),
+            routed=not self.internal,
             network_id=self.network_id,
             endpoint_id=endpoint_id,
             container_id=container_id,
-            address=str(first),
-            prefix=self.subnet.prefixlen,
-            gateway="" if self.internal else str(self.gateway),
-            mac=mac or mac_of(first),
-            host_interface=pair.name if pair else host_interface_name(container_id, endpoint_id),
-            address6=str(second) if second else "",
-            prefix6=self.subnet6.prefixlen if second and self.subnet6 else 0,
-            gateway6="" if self.internal or not second else str(self.gateway6),
+            mac=mac,
+            host_interface=name,
             inside_name=inside_name,
         )
 
@@ -300,18 +292,7 @@ class Bridge:
     def _forget(self, endpoint: Endpoint) -> None:
         if self._endpoints.pop(endpoint.endpoint_id, None) is None:
             return
-        for address in endpoint.addresses:
-            pool = self._pool_of(address)
-            if pool is not None:
-                pool.release(address)
-
-
-def _one(pool: AddressPool, wanted: str) -> IPv4Address | IPv6Address:
-    if not wanted:
-        return pool.allocate()
-    address = ip_address(wanted)
-    pool.take(address)
-    return address
+        self._addresses.release(endpoint.addresses)
 
 
 def _log_failure(future: Future[None]) -> None:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from sampan.errors import Conflict, InvalidParameter
 from sampan.linux.netlink import Address, Link, Route
 from sampan.linux.netlink.messages import RT_TABLE_LOCAL
-from sampan.network.config import BridgeConfig
+from sampan.network.config import BridgeConfig, Pool
 from sampan.network.endpoint import bridge_alias
 from sampan.network.host import Host, allow_ipv6, delete_link_if_there, find_link, quiet_ipv6
 from sampan.network.plan import Step
@@ -111,7 +111,7 @@ class ChangeBridge:
 @dataclass(frozen=True, slots=True)
 class BridgePlan:
     steps: Sequence[Step[Host]]
-    gateway: IPv4Interface
+    gateway: IPv4Interface | None
     ours: bool
 
 
@@ -128,10 +128,11 @@ def plan_bridge(
     """
     name, alias = config.bridge, bridge_alias(config.bridge, config.owner)
     if link is None:
-        gateway = config.gateway or _first_of_pools(config, used)
+        gateway = _chosen(config, None, used)
         ipv6 = config.gateway6 is not None
-        create = CreateBridge(name, mac_of(gateway.ip), config.mtu, alias, ipv6)
-        added = [AddBridgeAddress(name, each) for each in _wanted(gateway, config)]
+        wanted = _wanted(gateway, config)
+        create = CreateBridge(name, mac_of(wanted[0].ip), config.mtu, alias, ipv6)
+        added = [AddBridgeAddress(name, each) for each in wanted]
         return BridgePlan((create, *added, ChangeBridge(name, config.mtu, None)), gateway, True)
     if link.kind != "bridge":
         raise Conflict(f"interface {name} exists and is not a bridge")
@@ -140,8 +141,8 @@ def plan_bridge(
         raise Conflict(f"interface {name} exists and is not one of this daemon's bridges")
     old = [each for each in addresses if isinstance(each, IPv4Interface)]
     current = config.gateway if config.gateway in old else next(iter(old), None)
-    gateway = config.gateway or current or _first_of_pools(config, used)
-    if not ours and current not in (None, gateway):
+    gateway = _chosen(config, current, used)
+    if not ours and current is not None and gateway is not None and current != gateway:
         raise Conflict(
             f"bridge IPv4 ({current}) does not match requested configuration {gateway.ip}"
         )
@@ -158,12 +159,30 @@ def plan_bridge(
     return BridgePlan(steps, gateway, ours)
 
 
-def _wanted(gateway: IPv4Interface, config: BridgeConfig) -> list[Interface]:
-    return [gateway, *([config.gateway6] if config.gateway6 else ())]
+def _wanted(gateway: IPv4Interface | None, config: BridgeConfig) -> list[Interface]:
+    return [each for each in (gateway, config.gateway6) if each is not None]
+
+
+def _chosen(
+    config: BridgeConfig, current: IPv4Interface | None, used: Sequence[IPv4Network]
+) -> IPv4Interface | None:
+    if not config.ipv4:
+        return None
+    return config.gateway or current or _first_of_pools(config, used)
+
+
+def free_subnet(host: Host, pools: Sequence[Pool], avoid: Sequence[IPv4Network]) -> IPv4Interface:
+    """The first address of one that nothing on this host uses. Raises PoolsExhausted."""
+    used = used_networks(host.links.routes(), host.links.addresses(), except_index=0)
+    return _first_address(pools, [*used, *avoid])
 
 
 def _first_of_pools(config: BridgeConfig, used: Sequence[IPv4Network]) -> IPv4Interface:
-    subnet = choose_subnet(config.pools, used)
+    return _first_address(config.pools, used)
+
+
+def _first_address(pools: Sequence[Pool], used: Sequence[IPv4Network]) -> IPv4Interface:
+    subnet = choose_subnet(pools, used)
     first = IPv4Address(int(subnet.network_address) + 1)
     return IPv4Interface(f"{first}/{subnet.prefixlen}")
 

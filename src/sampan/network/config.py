@@ -14,6 +14,7 @@ from ipaddress import (
 )
 
 from sampan.errors import InvalidParameter
+from sampan.network.overlay import Overlay
 
 DEFAULT_BRIDGE = "sampan0"
 NO_BRIDGE = "none"
@@ -86,6 +87,8 @@ class BridgeConfig:
     `owner`: of a user's network, the daemon (`firewall.table_name`) whose it is; "" for the default
     bridge, which the administrator may have made. `reserved`: addresses that no container gets.
     `open`: containers reach each other. `avoid`: subnets that the pools must not give, besides what the host routes.
+    Not `ipv4`: `gateway6` says all. `overlay`: the network goes on at other hosts,
+    which are asked for by `peer_name`, where there is one, again and again.
     """
 
     network_id: str
@@ -105,6 +108,36 @@ class BridgeConfig:
     pools: tuple[Pool, ...] = ()
     avoid: tuple[IPv4Network, ...] = ()
     ready: int = 0
+    ipv4: bool = True
+    overlay: Overlay | None = None
+    peer_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentConfig:
+    """A network of the driver `macvlan` or `ipvlan`: containers beside the host, on a link of it.
+
+    `kind` and `mode` are the kernel's; `flag`: of ipvlan. `parent` may be `LINK.VLAN`, which is made where
+    it is missing; "": a link of its own that leads nowhere. Subnets are the lengths of the gateways.
+    """
+
+    network_id: str
+    name: str
+    owner: str = ""
+    kind: str
+    parent: str
+    mode: str
+    flag: str = "bridge"
+    gateway: IPv4Interface | None = None
+    gateway6: IPv6Interface | None = None
+    allocation: IPv4Network | None = None
+    allocation6: IPv6Network | None = None
+    reserved: tuple[IPv4Address | IPv6Address, ...] = ()
+    mtu: int | None = None
+    internal: bool = False
+    pools: tuple[Pool, ...] = ()
+    avoid: tuple[IPv4Network, ...] = ()
+    ipv4: bool = True
 
 
 def parse_bip(text: str) -> IPv4Interface:

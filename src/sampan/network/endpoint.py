@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -11,6 +12,8 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
+
+from sampan.network.pools import mac_of
 
 MARK = "sampan"
 READY = "ready"
@@ -46,6 +49,27 @@ class Endpoint:
     @property
     def gateways(self) -> list[IPv4Address | IPv6Address]:
         return [ip_address(text) for text in (self.gateway, self.gateway6) if text]
+
+
+def build_endpoint(
+    got: Mapping[int, IPv4Address | IPv6Address],
+    gateways: Iterable[IPv4Interface | IPv6Interface | None],
+    *,
+    routed: bool,
+    mac: str,
+    **names: str,
+) -> Endpoint:
+    """`got`: an address of each family, by version; `gateways` with the lengths of their subnets.
+
+    `names` are the endpoint's other fields. Not `routed`: there is no way out."""
+    parts: dict[str, str | int] = {"address": "", "prefix": 0, "gateway": ""}
+    for gateway in gateways:
+        if gateway is not None:
+            suffix = "6" if gateway.version == 6 else ""
+            parts[f"address{suffix}"] = str(got[gateway.version])
+            parts[f"prefix{suffix}"] = gateway.network.prefixlen
+            parts[f"gateway{suffix}"] = str(gateway.ip) if routed else ""
+    return Endpoint(mac=mac or mac_of(got[min(got)]), **parts, **names)  # type: ignore[arg-type]
 
 
 def host_interface_name(container_id: str, endpoint_id: str) -> str:

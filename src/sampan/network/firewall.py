@@ -1,7 +1,8 @@
 """The firewall of one daemon: one nft table, generated from records. Pure.
 
     table inet sampan
-      raw           what comes from a bridge never gets to the host's loopback
+      raw           what comes from a bridge never gets to the host's loopback; VXLAN of our networks
+                    comes from their other hosts only
       prerouting    published ports: from outside and from containers (hairpin) …
       output        … and from the host itself, its loopback too
       forward       to a bridge: answers, published ports, its own containers; the rest is refused.
@@ -27,6 +28,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sampan.errors import InvalidParameter
 from sampan.network.config import DEFAULT_BRIDGE
+from sampan.network.overlay import Overlay
 
 INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 NFT_IDENTIFIER = re.compile(r"[A-Za-z0-9_.]+\Z")
@@ -41,6 +43,10 @@ SETS = {
     "subnets6": "type ipv6_addr; flags interval;",
     "masquerade4": "type ipv4_addr; flags interval;",
     "masquerade6": "type ipv6_addr; flags interval;",
+    # Port and network identifier of VXLAN, and who may send them to us.
+    "overlays": "typeof udp dport . @th,96,24;",
+    "vteps4": "typeof ip saddr . udp dport . @th,96,24;",
+    "vteps6": "typeof ip6 saddr . udp dport . @th,96,24;",
 }
 MAPS = {
     f"{name}{version}": kind.replace("ADDRESS", f"ipv{version}_addr")
@@ -62,6 +68,13 @@ CHAINS = """\
 	chain raw {
 		type filter hook prerouting priority raw; policy accept;
 		iifname @bridges ip daddr 127.0.0.0/8 drop
+		udp dport . @th,96,24 @overlays jump vteps
+	}
+	chain vteps {
+		fib daddr type != local return
+		ip saddr . udp dport . @th,96,24 @vteps4 return
+		ip6 saddr . udp dport . @th,96,24 @vteps6 return
+		drop
 	}
 	chain published {
 		dnat ip to ip daddr . meta l4proto . th dport map @portsat4
@@ -117,6 +130,7 @@ class NetworkRules:
     masquerade: bool = True
     internal: bool = False
     open: bool = True
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +196,11 @@ def elements(rules: Rules) -> Elements:
             found[f"subnets{subnet.version}"][str(subnet)] = ""
             if network.masquerade and not network.internal:
                 found[f"masquerade{subnet.version}"][str(subnet)] = ""
+        if network.overlay is not None:
+            place = f"{network.overlay.port} . {network.overlay.vni}"
+            found["overlays"][place] = ""
+            for peer in network.overlay.peers:
+                found[f"vteps{peer.version}"][f"{peer} . {place}"] = ""
     for name in rules.guarded:
         found["guarded"][f'"{check_interface_name(name)}"'] = ""
     for forward in rules.forwards:

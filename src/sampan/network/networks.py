@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeVar
 
 from sampan.errors import Conflict, SampanError
@@ -16,9 +16,10 @@ from sampan.linux.kernel import LinuxKernel
 from sampan.linux.netlink import Rtnl
 from sampan.linux.netns import Kernel, NetworkThread
 from sampan.linux.nft import open_nft
-from sampan.network import egress, publishing
+from sampan.network import egress, peers, publishing
 from sampan.network.bridge import Bridge
-from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig
+from sampan.network.bridge_device import free_subnet
+from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig, ParentConfig
 from sampan.network.endpoint import Endpoint, is_network_of
 from sampan.network.firewall import check_interface_name, table_name
 from sampan.network.foreign import Danger
@@ -26,12 +27,16 @@ from sampan.network.healing import Watch
 from sampan.network.host import Host, KernelSwitches, delete_link_if_there
 from sampan.network.namespaces import NamespacePool, create_bare, replace_default_routes
 from sampan.network.naming import Naming
+from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, settle
+from sampan.network.parented import Parented
 from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
 from sampan.network.table import Table
 from sampan.network.warden.client import Spawn, Warden
 from sampan.network.warden.holds import Held, Wanted
 
 log = logging.getLogger(__name__)
+
+IPAddress = IPv4Address | IPv6Address
 
 T = TypeVar("T")
 
@@ -48,6 +53,8 @@ class Networks:
         self._opened: Host | None = None
         self._namespaces = NamespacePool(thread, self._create_bare, size=min(config.ready, 1))
         self._bridges: dict[str, Bridge] = {}
+        self._parented: dict[str, Parented] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}  # of peers that are found by name
         self._namings: dict[str, tuple[int, Naming]] = {}
         self._published: dict[str, tuple[Sequence[Held], Sequence[str]]] = {}
         self._warden = Warden(config.warden_socket, spawn)
@@ -92,8 +99,8 @@ class Networks:
 
     # Networks
 
-    def bridge(self, network_id: str) -> Bridge | None:
-        return self._bridges.get(network_id)
+    def bridge(self, network_id: str) -> Bridge | Parented | None:
+        return self._bridges.get(network_id) or self._parented.get(network_id)
 
     async def add_bridge(self, config: BridgeConfig) -> Bridge:
         """A user's network. Raises Conflict, InvalidParameter, PoolsExhausted, SampanError."""
@@ -110,15 +117,103 @@ class Networks:
             raise SampanError(f"cannot make the bridge {config.bridge}: {error}") from error
         bridge = Bridge(self._thread, host, self._kernel, owned, facts)
         self._bridges[config.network_id] = bridge
+        if owned.overlay is not None:
+            await self._join(bridge, owned.peer_name)
         if len(self._bridges) == 1:  # there was nothing that others could drop
             await self._look_at_others()
         return bridge
 
     async def remove_bridge(self, network_id: str) -> None:
-        """Done twice, it does nothing."""
+        """Of whatever driver it is. Done twice, it does nothing."""
+        parented = self._parented.pop(network_id, None)
+        if parented is not None:
+            shared = any(other.name == parented.name for other in self._parented.values())
+            await parented.stop(remove=not shared)
         bridge = self._bridges.pop(network_id, None)
         if bridge is not None:
+            await self._leave(network_id)
             await bridge.stop(remove=True)
+
+    async def add_parented(self, config: ParentConfig) -> Parented:
+        """A network on a link of the host. Raises Conflict, InvalidParameter, PoolsExhausted, SampanError."""
+        check_interface_name(config.parent)
+        if config.network_id in self._parented:
+            raise Conflict(f"network {config.network_id} is there already")
+        host = await self._host()
+        if config.ipv4 and config.gateway is None:
+            gateway = await self._run(lambda: free_subnet(host, config.pools, config.avoid))
+            config = replace(config, gateway=gateway)
+        owned = replace(config, owner=self.name)
+        network = Parented(self._thread, host, self._kernel, owned, self.create_namespace)
+        await network.set_up()
+        self._parented[config.network_id] = network
+        return network
+
+    async def settle_overlay(self, wish: OverlayWish, known: str = "") -> tuple[Overlay, int]:
+        """Which address this host has among the others, who they are, and the MTU. `known`: the address
+        that it had, when nobody says another.
+
+        Raises InvalidParameter, SampanError."""
+        host = await self._host()
+        if known and wish.local is None and not wish.device:
+            own = await self._run(host.links.addresses)
+            if any(str(item.address) == known for item in own):
+                wish = replace(wish, local=ip_address(known))
+        found = wish.peers
+        if wish.name:
+            try:
+                found = await peers.look_up(wish.name)
+            except OSError as error:
+                if wish.local is None and not wish.device:
+                    raise SampanError(f"vxlan: peers: {wish.name}: {error.strerror}") from error
+                log.error("vxlan: peers: %s: %s", wish.name, error)
+        return await self._run(
+            lambda: settle(wish, found, host.links.links(), host.links.addresses())
+        )
+
+    async def _join(self, bridge: Bridge, peer_name: str) -> None:
+        await self._tell_peers(bridge)
+        if peer_name:
+            task = asyncio.get_running_loop().create_task(
+                peers.follow(peer_name, lambda found: self._found(bridge, found))
+            )
+            self._followers[bridge.network_id] = task
+
+    async def _found(self, bridge: Bridge, found: Sequence[IPAddress]) -> None:
+        overlay = bridge.overlay
+        assert overlay is not None
+        others = [
+            item
+            for item in found
+            if item != overlay.local and item.version == overlay.local.version
+        ]
+        if set(others) != set(overlay.peers):
+            await bridge.set_peers(others)
+            await self._tell_peers(bridge)
+
+    async def _tell_peers(self, bridge: Bridge) -> None:
+        """Names are asked of them."""
+        overlay = bridge.overlay
+        if overlay is None:
+            return
+        await self._warden.start()
+        fields: dict[str, Any] = {
+            "network": bridge.network_id,
+            "vni": overlay.vni,
+            "local": str(overlay.local),
+            "port": overlay.port + NAMES_OFFSET,
+            "peers": [str(item) for item in overlay.peers],
+        }
+        await self._run(lambda: self._warden.request("overlay", **fields))
+
+    async def _leave(self, network_id: str) -> None:
+        task = self._followers.pop(network_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._warden.running:
+            with suppress(SampanError):  # a warden that died serves nobody
+                await self._run(lambda: self._warden.request("leave", network=network_id))
 
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
         """When all records are known: bridges, rules and links as they say, orphans removed.
@@ -146,6 +241,8 @@ class Networks:
         host.table.write()
         switch_uplinks(host, self._config)
         known = {bridge.name for bridge in self._bridges.values()}
+        known |= {network.name for network in self._parented.values()}
+        known |= {bridge.overlay.link for bridge in self._bridges.values() if bridge.overlay}
         orphans = [
             link
             for link in host.links.links()
@@ -228,6 +325,11 @@ class Networks:
     async def _hold_everything(self) -> None:
         if self._opened is not None and self._opened.table.queue:
             await self._look_at_others()
+        for bridge in list(self._bridges.values()):
+            try:
+                await self._tell_peers(bridge)
+            except Exception as error:
+                log.error("network %s: no names of other hosts: %s", bridge.network_id[:12], error)
         for owner, (held, addresses) in list(self._published.items()):
             try:
                 await self.restore_ports(owner, held, addresses)
@@ -279,9 +381,10 @@ class Networks:
         self._closing = True
         if self._watch is not None:
             self._watch.close()
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._followers.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._warden.running and not any(bridge.endpoints for bridge in self._bridges.values()):
             with suppress(SampanError):  # it died, and answers nothing
                 await self._run(lambda: self._warden.request("queue", wanted=False))
@@ -289,6 +392,8 @@ class Networks:
         try:
             for bridge in self._bridges.values():
                 await bridge.stop(remove=remove)
+            for network in self._parented.values():
+                await network.stop(remove=remove)
             if remove and self._opened is not None:
                 host = self._opened
                 await self._run(lambda: self._remove(host))

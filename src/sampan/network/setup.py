@@ -23,6 +23,7 @@ from sampan.network.config import BridgeConfig, NetworkConfig
 from sampan.network.endpoint import READY, Endpoint, owner
 from sampan.network.firewall import NetworkRules
 from sampan.network.host import Host, delete_link_if_there, find_link
+from sampan.network.overlay_link import plan_overlay, remove_overlay
 from sampan.network.plan import Step, run_plan
 from sampan.network.wiring import Port
 
@@ -30,7 +31,7 @@ from sampan.network.wiring import Port
 @dataclass(frozen=True, slots=True)
 class BridgeFacts:
     port: Port
-    gateway: IPv4Interface
+    gateway: IPv4Interface | None
     ours: bool
 
 
@@ -117,7 +118,8 @@ def plan_network(host: Host, config: BridgeConfig) -> BridgePlan:
         ],
         used=[*used_networks(routes, addresses, except_index=index), *config.avoid],
     )
-    check_fixed_cidr(config.allocation, plan.gateway.network)
+    if plan.gateway is not None:
+        check_fixed_cidr(config.allocation, plan.gateway.network)
     gateways = (plan.gateway, config.gateway6)
     rules = NetworkRules(
         bridge=config.bridge,
@@ -125,12 +127,23 @@ def plan_network(host: Host, config: BridgeConfig) -> BridgePlan:
         masquerade=config.masquerade,
         internal=config.internal,
         open=config.open,
+        overlay=config.overlay,
     )
     steps: list[Step[Host]] = [
         *plan.steps,
         LetLoopbackIn(config.bridge),
         FilterNetwork(rules),
     ]
+    if config.overlay is not None:
+        # The rules stand before anything comes in.
+        steps += plan_overlay(
+            host,
+            config.overlay,
+            bridge=config.bridge,
+            owner=config.owner,
+            mtu=config.mtu,
+            isolated=not config.open,
+        )
     if config.forward:
         steps.append(forwarding.SwitchOn(config.bridge))
         if config.gateway6 is not None:
@@ -167,6 +180,8 @@ def _filters_bridged(host: Host) -> bool:
 def tear_down(host: Host, config: BridgeConfig, facts: BridgeFacts) -> None:
     """Take back what `set_up` did; a bridge that is not ours stays."""
     host.table.set_network(config.bridge, None)
+    if config.overlay is not None:
+        remove_overlay(host, config.overlay)
     link = find_link(host.links, config.bridge)
     if facts.ours and link is not None:
         delete_link_if_there(host.links, link.index)

@@ -134,6 +134,32 @@ def build_answer(
     return header + query.question + body + additional
 
 
+def read_records(answer: bytes) -> list[tuple[int, bytes]]:
+    """Type and data of an answer's records, A, AAAA and PTR as they are. Raises ProtocolError."""
+    if len(answer) < HEADER.size:
+        raise ProtocolError("DNS message shorter than its header")
+    _, _, questions, count, _, _ = HEADER.unpack_from(answer)
+    offset = HEADER.size
+    for _ in range(questions):
+        offset = _read_name(answer, offset)[1] + FIXED.size
+    found = []
+    for _ in range(count):
+        _, offset = _read_name(answer, offset)
+        if offset + RECORD.size > len(answer):
+            raise ProtocolError("DNS record is cut off")
+        kind, _, _, length = RECORD.unpack_from(answer, offset)
+        offset += RECORD.size
+        if offset + length > len(answer):
+            raise ProtocolError("DNS record is cut off")
+        data = answer[offset : offset + length]
+        if kind == PTR:  # its name may point into the message
+            data = encode_name(_read_name(answer, offset)[0])
+        if kind in (A, AAAA, PTR):
+            found.append((kind, data))
+        offset += length
+    return found
+
+
 def build_failure(data: bytes, code: int) -> bytes:
     """The answer to what could not be read, as far as its header goes. Raises ProtocolError below that."""
     if len(data) < HEADER.size or data[2] & 0x80:

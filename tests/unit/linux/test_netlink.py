@@ -222,3 +222,64 @@ def test_a_network_of_an_address() -> None:
     """Host bits do not count."""
     address = messages.Address(1, ADDRESS, 16)
     assert address.network == ip_network("172.17.0.0/16")
+
+
+# The same, of links that stand on others and of VXLAN; iproute2 has some attributes in another order.
+ON_OTHERS = [
+    (
+        "ip link add name c0 link va type macvlan mode private",
+        messages.add_macvlan("c0", parent=3, mode="private", netns_fd=None),
+        "4c000000100005064ea4056b0000000000000000000000000000000000000000080005000300000007000300"
+        "633000001c0012000b0001006d6163766c616e000c0002000800010001000000",
+    ),
+    (
+        "ip link add name c0 link va type ipvlan mode l3 private",
+        messages.add_ipvlan("c0", parent=3, mode="l3", flag="private", netns_fd=None),
+        "54000000100005064ea4056b0000000000000000000000000000000000000000080005000300000007000300"
+        "63300000240012000a0001006970766c616e00001400020006000100010000000600020001000000",
+    ),
+    (
+        "ip link add name c0 link va type vlan id 10",
+        messages.add_vlan("c0", parent=3, vlan=10),
+        "48000000100005064ea4056b0000000000000000000000000000000000000000080005000300000007000300"
+        "63300000180012000800010076 6c616e0c000200060001000a000000",
+    ),
+    (
+        "ip link add name c0 type dummy",
+        messages.add_dummy("c0"),
+        "38000000100005064ea4056b0000000000000000000000000000000000000000070003006330000010001200"
+        "0900010064756d6d79000000",
+    ),
+    (
+        "ip link add name c0 type vxlan id 42 local 10.0.0.1 dstport 4789",
+        messages.add_vxlan("c0", vni=42, port=4789, local=ip_address("10.0.0.1")),
+        "5c000000100005064ea4056b0000000000000000000000000000000000000000070003006330000034001200"
+        "0900010076786c616e00000024000200080001002a000000080004000a00000105000700010000000600"
+        "0f0012b50000",
+    ),
+    (
+        "bridge fdb append 00:00:00:00:00:00 dev c0 dst 10.0.0.2",
+        messages.flood(5, ip_address("10.0.0.2")),
+        "300000001c00050c4fa4056b000000000700000005000000c00002000a000200000000000000000008000100"
+        "0a000002",
+    ),
+]
+
+
+def _tree(data: bytes, *, depth: int = 0) -> object:
+    """Attributes by type, those of IFLA_LINKINFO and IFLA_INFO_DATA taken apart as well."""
+    nested = {0: (18,), 1: (2,)}.get(depth, ())
+    found = codec.decode_attributes(data)
+    return {k: _tree(v, depth=depth + 1) if k in nested else v for k, v in found.items()}
+
+
+@little
+@pytest.mark.parametrize(("command", "request_", "recorded"), ON_OTHERS, ids=lambda x: str(x)[:40])
+def test_links_on_others(command: str, request_: messages.Request, recorded: str) -> None:
+    """Type, flags, header and every attribute are those that iproute2 sends."""
+    (message,) = decode_messages(bytes.fromhex(recorded))
+    assert (request_.kind, request_.flags) == (message.kind, message.flags)
+    size = 12 if message.kind == messages.RTM_NEWNEIGH else messages.IFINFOMSG.size
+    assert request_.body[:size] == message.body[:size]
+    depth = 9 if message.kind == messages.RTM_NEWNEIGH else 0
+    assert _tree(request_.body[size:], depth=depth) == _tree(message.body[size:], depth=depth)

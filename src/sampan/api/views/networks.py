@@ -20,7 +20,7 @@ def network_body(
         "Created": times.to_text(record.created) if record.created else times.ZERO,
         "Scope": "local",
         "Driver": record.driver,
-        "EnableIPv4": True,
+        "EnableIPv4": record.ipv4,
         "EnableIPv6": record.ipv6,
         "IPAM": {
             "Driver": record.ipam_driver,

@@ -14,7 +14,7 @@ from sampan.engine.network.plugs import (
     open_namespace,
     plug,
     port_addresses,
-    unplug,
+    take_out,
 )
 from sampan.engine.network.records import BRIDGE, HOST, NONE, NetworkRecord
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -91,7 +91,7 @@ async def _connect(
     except BaseException:
         if record.state.alive:
             place = record.endpoints[network.name]
-            await unplug(services, record.id, network.name, place, goes_on=True)
+            await take_out(services, record, network.name, place)
         raise
     if record.state.alive:
         await _settle(services, record)
@@ -158,7 +158,7 @@ async def _disconnect(services: Services, actor: Actor, network: NetworkRecord) 
     asked = dict(record.networking.endpoints_config or {})
     asked.pop(network.name, None)
     if known.endpoint_id:
-        await unplug(services, record.id, network.name, known, goes_on=True)
+        await take_out(services, record, network.name, known)
     record = msgspec.structs.replace(
         record, endpoints=endpoints, networking=NetworkingConfig(endpoints_config=asked)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -10,14 +11,18 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
     ip_address,
+    ip_interface,
     ip_network,
 )
+from typing import Any
 
 from sampan.engine.network.records import NetworkRecord, Subnet
 from sampan.errors import Forbidden, InvalidParameter, NotFound
 from sampan.network.config import BridgeConfig, Pool
 
-DRIVERS = ("bridge", "host", "null")
+VXLAN, MACVLAN, IPVLAN = "vxlan", "macvlan", "ipvlan"
+BRIDGED = ("bridge", VXLAN)  # where containers are ports of a bridge of this host
+DRIVERS = (*BRIDGED, MACVLAN, IPVLAN, "host", "null")
 _BRIDGE = "com.docker.network.bridge."
 MTU = "com.docker.network.driver.mtu"
 NAME = _BRIDGE + "name"
@@ -56,6 +61,18 @@ def mtu_of(options: dict[str, str], default: int) -> int:
 
 def bridge_name(record: NetworkRecord) -> str:
     return record.options.get(NAME) or f"br-{record.id[:12]}"
+
+
+def check_families(record: NetworkRecord) -> None:
+    """Raises InvalidParameter."""
+    if record.config_only:
+        return
+    versions = {parse_subnet(item.subnet).version for item in record.subnets}
+    if not (record.ipv4 or record.ipv6):
+        raise InvalidParameter("IPv4 or IPv6 must be enabled")
+    for version, enabled in ((4, record.ipv4), (6, record.ipv6)):
+        if version in versions and not enabled and version == 4:
+            raise InvalidParameter("IPv4 is disabled, but an IPv4 subnet was given")
 
 
 def check_subnets(subnets: tuple[Subnet, ...]) -> None:
@@ -98,6 +115,31 @@ def _within(part: IPv4Network | IPv6Network, whole: IPv4Network | IPv6Network) -
     return part.network_address in whole and part.broadcast_address in whole
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressing:
+    """What the subnets of a record say, whichever driver it has."""
+
+    gateway: IPv4Interface | None = None
+    gateway6: IPv6Interface | None = None
+    allocation: IPv4Network | None = None
+    allocation6: IPv6Network | None = None
+    reserved: tuple[IPv4Address | IPv6Address, ...] = ()
+
+
+def addressing(record: NetworkRecord) -> Addressing:
+    found: dict[str, Any] = {}
+    reserved: list[IPv4Address | IPv6Address] = []
+    for item in record.subnets:
+        network = parse_subnet(item.subnet)
+        suffix = "" if network.version == 4 else "6"
+        address = item.gateway or str(network.network_address + 1)
+        found[f"gateway{suffix}"] = ip_interface(f"{address}/{network.prefixlen}")
+        if item.ip_range:
+            found[f"allocation{suffix}"] = parse_subnet(item.ip_range)
+        reserved += [ip_address(text) for text in item.auxiliary.values()]
+    return Addressing(reserved=tuple(reserved), **found)
+
+
 def bridge_config(
     record: NetworkRecord,
     *,
@@ -107,30 +149,16 @@ def bridge_config(
     avoid: tuple[IPv4Network, ...] = (),
 ) -> BridgeConfig:
     """`pools`: where the subnet comes from when the record has none."""
-    gateway: IPv4Interface | None = None
-    gateway6: IPv6Interface | None = None
-    ranges: dict[int, IPv4Network | IPv6Network] = {}
-    reserved: list[IPv4Address | IPv6Address] = []
-    for item in record.subnets:
-        network = parse_subnet(item.subnet)
-        address = item.gateway or str(network.network_address + 1)
-        if isinstance(network, IPv4Network):
-            gateway = IPv4Interface(f"{address}/{network.prefixlen}")
-        else:
-            gateway6 = IPv6Interface(f"{address}/{network.prefixlen}")
-        if item.ip_range:
-            ranges[network.version] = parse_subnet(item.ip_range)
-        reserved += [ip_address(text) for text in item.auxiliary.values()]
-    part, part6 = ranges.get(4), ranges.get(6)
+    place = addressing(record)
     return BridgeConfig(
         network_id=record.id,
         name=record.name,
         bridge=bridge_name(record),
-        gateway=gateway,
-        gateway6=gateway6,
-        allocation=part if isinstance(part, IPv4Network) else None,
-        allocation6=part6 if isinstance(part6, IPv6Network) else None,
-        reserved=tuple(reserved),
+        gateway=place.gateway,
+        gateway6=place.gateway6,
+        allocation=place.allocation,
+        allocation6=place.allocation6,
+        reserved=place.reserved,
         mtu=mtu_of(record.options, mtu),
         masquerade=flag(record.options, MASQUERADE, default=True),
         internal=record.internal,
@@ -138,4 +166,5 @@ def bridge_config(
         forward=forward,
         pools=pools,
         avoid=avoid,
+        ipv4=record.ipv4,
     )

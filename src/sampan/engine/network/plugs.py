@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from sampan.engine.doors import Bridge
 from sampan.engine.network import names, ports
-from sampan.engine.network.drivers import parse_subnet
+from sampan.engine.network.drivers import BRIDGED, parse_subnet
 from sampan.engine.network.events import tell
 from sampan.engine.network.records import NetworkRecord
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -120,14 +120,33 @@ def check_addresses(network: NetworkRecord, ipam: EndpointIPAMConfig) -> None:
             )
 
 
-async def unplug(
-    services: Services, container_id: str, name: str, endpoint: Endpoint, *, goes_on: bool = False
-) -> None:
-    """`goes_on`: the container runs, and loses this link. Raises SampanError."""
+async def unplug(services: Services, container_id: str, name: str, endpoint: Endpoint) -> None:
+    """The container ended, or was never there. Raises SampanError."""
     bridge = services.networks.bridge(endpoint.network_id)
     if bridge is not None and endpoint.endpoint_id:
-        place = to_room(container_id, endpoint)
-        await (bridge.unplug(place) if goes_on else bridge.release(place))
+        await bridge.release(to_room(container_id, endpoint))
+    _tell_gone(services, container_id, endpoint)
+
+
+async def take_out(
+    services: Services, record: ContainerRecord, name: str, endpoint: Endpoint
+) -> None:
+    """The container goes on, and loses this link. Raises SampanError."""
+    bridge = services.networks.bridge(endpoint.network_id)
+    if bridge is not None and endpoint.endpoint_id:
+        try:
+            fd = open_namespace(record)
+        except FileNotFoundError:  # it ended meanwhile, and took its links along
+            await bridge.release(to_room(record.id, endpoint))
+        else:
+            try:
+                await bridge.unplug(to_room(record.id, endpoint), fd)
+            finally:
+                os.close(fd)
+    _tell_gone(services, record.id, endpoint)
+
+
+def _tell_gone(services: Services, container_id: str, endpoint: Endpoint) -> None:
     network = services.network_records.find(endpoint.network_id)
     if network is not None:
         tell(services, network, "disconnect", container_id)
@@ -173,9 +192,26 @@ async def restore(services: Services, record: ContainerRecord) -> None:
         log.error("container %s: it finds no names: %s", record.id[:12], error)
 
 
+def publishes(services: Services, record: ContainerRecord) -> bool:
+    """Whether published ports lead anywhere: they need one of this host's bridges."""
+    return bool(_bridged(services, record))
+
+
+def _bridged(services: Services, record: ContainerRecord) -> list[str]:
+    return [
+        name
+        for name in record.endpoints
+        if (network := services.network_records.named(name)) and network.driver in BRIDGED
+    ]
+
+
 def port_addresses(services: Services, record: ContainerRecord) -> list[str]:
-    """Where published ports go: the container's addresses in the network of its default route."""
+    """Where published ports go: the container's addresses in the network of its default route, or, where
+    that one is none of this host's bridges, in another that is."""
     name = gateway_network(services, record, record.endpoints)
+    bridged = _bridged(services, record)
+    if name not in bridged:
+        name = gateway_network(services, record, bridged)
     endpoint = record.endpoints.get(name, Endpoint())
     return [text for text in (endpoint.address, endpoint.address6) if text]
 

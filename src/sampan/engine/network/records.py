@@ -32,12 +32,14 @@ class NetworkRecord(Struct, frozen=True, kw_only=True):
     attachable: bool = False
     config_only: bool = False
     config_from: str = ""
+    ipv4: bool = True
     ipv6: bool = False
     subnets: tuple[Subnet, ...] = ()
     ipam_driver: str = "default"
     ipam_options: dict[str, str] | None = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    local_address: str = ""  # of a network across hosts: this host's, when it was made
 
     @property
     def built_in(self) -> bool:

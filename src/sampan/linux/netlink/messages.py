@@ -1,4 +1,4 @@
-"""The rtnetlink requests sampan makes and the answers it reads: links, addresses, routes. Pure.
+"""The rtnetlink requests sampan makes and the answers it reads: links, addresses, routes, forwarding. Pure.
 
 A request is the triple (type, flags, body); `rtnl.py` gives it a sequence number and sends it.
 Names are those of linux/rtnetlink.h, if_link.h, if_addr.h and veth.h (man 7 rtnetlink).
@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from sampan.linux.netlink.codec import (
     NLA_F_NESTED,
     NLM_F_ACK,
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_EXCL,
@@ -35,6 +36,7 @@ IPNetwork = IPv4Network | IPv6Network
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 16, 18, 20, 28, 29
@@ -54,9 +56,23 @@ RTPROT_BOOT = 3
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTN_UNICAST = 1
 
+# if_link.h, if_vlan.h; the modes of macvlan are bits, those of ipvlan numbers
+IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING = 1, 3, 4, 7
+IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 15, 17
+IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS, IFLA_VLAN_ID = 1, 1, 2, 1
+MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
+IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
+NDA_DST, NDA_LLADDR = 1, 2
+NUD_NOARP, NUD_PERMANENT, NTF_SELF = 0x40, 0x80, 0x02
+EVERYBODY = "00:00:00:00:00:00"  # frames to nobody that is known
+
 IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change
 IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst, src, tos, table, protocol, scope, type, flags
+NDMSG = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
+U16 = struct.Struct("=H")
+BE16 = struct.Struct(">H")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +206,90 @@ def add_veth(
     info = _link_info("veth", encode_attribute(VETH_INFO_PEER, peer))
     attributes = _link_attributes(name=name, mac=mac, mtu=mtu, master=master)
     return Request(RTM_NEWLINK, _CREATE, _NEW_LINK + attributes + info)
+
+
+def add_vxlan(
+    name: str, *, vni: int, port: int, local: IPAddress, mtu: int | None = None
+) -> Request:
+    """Without a group: where frames go is said by `flood`, and learnt from what comes."""
+    local_kind = IFLA_VXLAN_LOCAL if local.version == 4 else IFLA_VXLAN_LOCAL6
+    data = (
+        encode_u32(IFLA_VXLAN_ID, vni)
+        + encode_attribute(local_kind, local.packed)
+        + encode_attribute(IFLA_VXLAN_PORT, BE16.pack(port))
+        + encode_attribute(IFLA_VXLAN_LEARNING, b"\1")
+    )
+    attributes = _link_attributes(name=name, mtu=mtu)
+    return Request(RTM_NEWLINK, _CREATE, _NEW_LINK + attributes + _link_info("vxlan", data))
+
+
+def add_macvlan(
+    name: str, *, parent: int, mode: str, netns_fd: int | None, mac: str | None = None
+) -> Request:
+    """Made inside the namespace; `parent` is an index of this one."""
+    return _on_parent(
+        "macvlan", encode_u32(IFLA_MACVLAN_MODE, MACVLAN_MODES[mode]), name, parent, netns_fd, mac
+    )
+
+
+def add_ipvlan(name: str, *, parent: int, mode: str, flag: str, netns_fd: int | None) -> Request:
+    """As `add_macvlan`; it has its parent's MAC address."""
+    data = encode_attribute(IFLA_IPVLAN_MODE, U16.pack(IPVLAN_MODES[mode]))
+    data += encode_attribute(IFLA_IPVLAN_FLAGS, U16.pack(IPVLAN_FLAGS[flag]))
+    return _on_parent("ipvlan", data, name, parent, netns_fd, None)
+
+
+def add_vlan(name: str, *, parent: int, vlan: int) -> Request:
+    """An 802.1Q sub-interface, beside its parent."""
+    data = encode_attribute(IFLA_VLAN_ID, U16.pack(vlan))
+    return _on_parent("vlan", data, name, parent, None, None)
+
+
+def add_dummy(name: str) -> Request:
+    return Request(
+        RTM_NEWLINK, _CREATE, _NEW_LINK + _link_attributes(name=name) + _link_info("dummy")
+    )
+
+
+def probe_kind(kind: str) -> Request:
+    """A link on no parent, which every kernel refuses: EOPNOTSUPP says that it has no such links."""
+    return Request(
+        RTM_NEWLINK, _CREATE, _NEW_LINK + _link_attributes(name="probe%d") + _link_info(kind)
+    )
+
+
+def _on_parent(
+    kind: str, data: bytes, name: str, parent: int, netns_fd: int | None, mac: str | None
+) -> Request:
+    attributes = _link_attributes(name=name, mac=mac, netns_fd=netns_fd)
+    attributes += encode_u32(IFLA_LINK, parent)
+    return Request(RTM_NEWLINK, _CREATE, _NEW_LINK + attributes + _link_info(kind, data))
+
+
+def flood(index: int, target: IPAddress, *, remove: bool = False) -> Request:
+    """A VXLAN link sends frames for everybody, and for those it has not met, to this host as well."""
+    header = NDMSG.pack(socket.AF_BRIDGE, index, NUD_NOARP | NUD_PERMANENT, NTF_SELF, 0)
+    body = encode_attribute(NDA_LLADDR, encode_mac(EVERYBODY))
+    body += encode_attribute(NDA_DST, target.packed)
+    if remove:
+        return Request(RTM_DELNEIGH, _CHANGE, header + body)
+    flags = _CHANGE | NLM_F_CREATE | NLM_F_APPEND
+    return Request(RTM_NEWNEIGH, flags, header + body)
+
+
+def get_forwarding(index: int) -> Request:
+    """All of a link's forwarding entries."""
+    header = IFINFOMSG.pack(socket.AF_BRIDGE, 0, index, 0, 0)
+    return Request(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, header)
+
+
+def decode_flood(message: Message) -> tuple[int, IPAddress] | None:
+    """Index of the link and target; None for entries that are not of `flood`'s kind."""
+    _, index, *_ = NDMSG.unpack_from(message.body)
+    found = decode_attributes(message.body, NDMSG.size)
+    if NDA_DST not in found or any(found.get(NDA_LLADDR, b"\1")):
+        return None
+    return index, ip_address(found[NDA_DST])
 
 
 def set_link(

@@ -91,6 +91,48 @@ class Rtnl:
         )
         self._do(request, name)
 
+    def add_vxlan(self, name: str, *, vni: int, port: int, local: IPAddress, mtu: int) -> None:
+        self._do(messages.add_vxlan(name, vni=vni, port=port, local=local, mtu=mtu), name)
+
+    def add_macvlan(
+        self, name: str, *, parent: int, mode: str, netns_fd: int, mac: str | None = None
+    ) -> None:
+        request = messages.add_macvlan(name, parent=parent, mode=mode, netns_fd=netns_fd, mac=mac)
+        self._do(request, name)
+
+    def add_ipvlan(self, name: str, *, parent: int, mode: str, flag: str, netns_fd: int) -> None:
+        request = messages.add_ipvlan(name, parent=parent, mode=mode, flag=flag, netns_fd=netns_fd)
+        self._do(request, name)
+
+    def add_vlan(self, name: str, *, parent: int, vlan: int) -> None:
+        self._do(messages.add_vlan(name, parent=parent, vlan=vlan), name)
+
+    def add_dummy(self, name: str) -> None:
+        self._do(messages.add_dummy(name), name)
+
+    def supports(self, kind: str) -> bool:
+        """Whether the kernel has links of this kind, that need a parent. Changes nothing."""
+        try:
+            self._do(messages.probe_kind(kind), kind)
+        except OSError as error:
+            return error.errno != errno.EOPNOTSUPP
+        raise AssertionError(f"a {kind} without a parent was made")
+
+    def add_flood(self, index: int, target: IPAddress) -> None:
+        """Of a VXLAN link. What is there already is left as it is."""
+        self._do(messages.flood(index, target), f"link {index}")
+
+    def remove_flood(self, index: int, target: IPAddress) -> None:
+        """What is not there is no error."""
+        self._do(messages.flood(index, target, remove=True), f"link {index}")
+
+    def floods(self, index: int) -> list[IPAddress]:
+        """Where a VXLAN link sends what is for everybody."""
+        found = self._dump(
+            messages.get_forwarding(index), messages.RTM_NEWNEIGH, messages.decode_flood
+        )
+        return [item[1] for item in found if item and item[0] == index]
+
     def set_link(
         self,
         index: int,

@@ -8,6 +8,8 @@
                                                                     hold the container to its egress policy
     daemon → warden   mend                                 → {}     somebody changed the rules of policies
     daemon → warden   queue {wanted}                       → {number}   answer first packets, or no more
+    daemon → warden   overlay {network, vni, local, port, peers}   → {}   other hosts are asked for names
+    daemon → warden   leave {network}                      → {}     and no more
     daemon → warden   release {owner}                      → {}     ports, names and resolver
     daemon → warden   keep {owners}                        → {}     release all others
     daemon → warden   quit                                 → {}     and it ends

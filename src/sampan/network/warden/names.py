@@ -84,17 +84,21 @@ class Names:
         if view is None or query.klass != dns.IN:
             return None
         if query.kind == dns.PTR:
-            return self._reverse(view, query.name)
-        if query.kind not in (dns.A, dns.AAAA, dns.ANY):
-            # A neighbour has no other records, and nobody else may say that it has.
-            return [] if self._find(view, query.name) is not None else None
+            return self._reverse([place.network for place in view.places], query.name)
         found = self._find(view, query.name)
         if found is None:
             return None
-        records = [dns.address_record(address) for address in found]
-        records = [item for item in records if query.kind in (item[0], dns.ANY)]
-        random.shuffle(records)
-        return records
+        # A neighbour has no other records, and nobody else may say that it has.
+        return _records(found, query.kind)
+
+    def neighbours(self, network: str, name: str, kind: int) -> list[tuple[int, bytes]] | None:
+        """What is known of one network's containers, without what any of them calls others; as `answer`."""
+        if kind == dns.PTR:
+            return self._reverse([network], name)
+        owners = self._named.get((network, name))
+        if not owners:
+            return None
+        return _records([item for each in owners.values() for item in each], kind)
 
     def _find(self, view: View, name: str) -> list[IPAddress] | None:
         name = view.links.get(name, name)
@@ -106,15 +110,23 @@ class Names:
                     return [address for addresses in owners.values() for address in addresses]
         return None
 
-    def _reverse(self, view: View, name: str) -> list[tuple[int, bytes]] | None:
+    def _reverse(self, networks: Iterable[str], name: str) -> list[tuple[int, bytes]] | None:
         address = dns.reversed_address(name)
         if address is None:
             return None
-        for place in view.places:
-            full = self._addresses.get((place.network, address))
+        for network in networks:
+            full = self._addresses.get((network, address))
             if full:
                 return [(dns.PTR, dns.encode_name(full))]
         return None
+
+
+def _records(addresses: Iterable[IPAddress], kind: int) -> list[tuple[int, bytes]]:
+    """In a new order each time."""
+    records = [dns.address_record(address) for address in addresses]
+    records = [item for item in records if kind in (item[0], dns.ANY)]
+    random.shuffle(records)
+    return records
 
 
 def view_from_message(message: dict[str, Any]) -> View:

@@ -18,6 +18,7 @@ from sampan.linux.constants import CLONE_NEWNET
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.nft import open_nft
 from sampan.network.warden.egress import Policies
+from sampan.network.warden.hosts import Neighbourhood, merged
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.names import TTL, Names, View
 from sampan.network.warden.upstream import Upstream
@@ -50,9 +51,10 @@ def rules(udp: int, tcp: int) -> str:
 class Servers:
     """One server a container."""
 
-    def __init__(self, loop: Loop, names: Names, policies: Policies) -> None:
+    def __init__(self, loop: Loop, names: Names, hosts: Neighbourhood, policies: Policies) -> None:
         self._loop = loop
         self._names = names
+        self._hosts = hosts
         self._policies = policies
         self._upstream = Upstream(loop)
         self._kernel = LinuxKernel()
@@ -128,10 +130,18 @@ class Servers:
             return
         records = self._names.answer(owner, query)
         limit = 65535 if tcp else query.size
-        if records is not None:
-            reply(dns.build_answer(query, records, ttl=TTL, limit=limit))
+
+        def answer(known: list[tuple[int, bytes]] | None, ttl: int) -> None:
+            if known is not None:
+                reply(dns.build_answer(query, known, ttl=ttl, limit=limit))
+            else:
+                self._ask(owner, view, data, query, reply, tcp=tcp)
+
+        if self._hosts.concerns(view, query):
+            # Whoever leaves another host does not tell: what is known of it is asked each time.
+            self._hosts.ask(view, query, lambda others: answer(merged(records, others), 0))
         else:
-            self._ask(owner, view, data, query, reply, tcp=tcp)
+            answer(records, TTL)
 
     def _ask(
         self, owner: str, view: View, data: bytes, query: dns.Query, reply: Reply, *, tcp: bool

@@ -16,6 +16,7 @@ from sampan.linux.channel import Channel
 from sampan.network.egress import from_message
 from sampan.network.warden.egress import Policies
 from sampan.network.warden.holds import Refused
+from sampan.network.warden.hosts import Neighbourhood
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.messages import (
     VERSION,
@@ -41,8 +42,9 @@ class Server:
         self.loop = Loop()
         self.ports = Ports(self.loop)
         self.names = Names()
+        self.hosts = Neighbourhood(self.loop, self.names)
         self.policies = Policies(self.loop, self._tell_refusal)
-        self.servers = Servers(self.loop, self.names, self.policies)
+        self.servers = Servers(self.loop, self.names, self.hosts, self.policies)
         self.queue: Queue | None = None
         self._listener = listener
         self._connections: set[Channel] = set()
@@ -54,6 +56,8 @@ class Server:
             "resolver": self._resolver,
             "mend": self._mend,
             "queue": self._first_packets,
+            "overlay": self._overlay,
+            "leave": self._leave_network,
             "release": self._release,
             "keep": self._keep,
             "quit": self._quit,
@@ -169,6 +173,20 @@ class Server:
 
     def _tell_refusal(self, owner: str, refusal: dict[str, str]) -> None:
         self.tell({"owner": owner, "refused": refusal})
+
+    def _overlay(self, message: Message, fds: list[int]) -> Message:
+        self.hosts.put(
+            str(message["network"]),
+            vni=int(message["vni"]),
+            local=str(message["local"]),
+            port=int(message["port"]),
+            peers=[str(item) for item in message["peers"]],
+        )
+        return {}
+
+    def _leave_network(self, message: Message, fds: list[int]) -> Message:
+        self.hosts.drop(str(message["network"]))
+        return {}
 
     def _first_packets(self, message: Message, fds: list[int]) -> Message:
         if message["wanted"] and self.queue is None:

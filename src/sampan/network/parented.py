@@ -1,0 +1,271 @@
+"""`Parented`, a network of the driver `macvlan` or `ipvlan`: containers are the host's neighbours.
+
+    the world ── parent ┬─ eth0  a container's namespace
+                        └─ eth0  another's
+
+There is no bridge, no rule of ours and no published port: what is on the parent's wire reaches the
+containers, and the network's gateway is a router there. The host itself does not reach them (macvlan(8)).
+A container's link is made in its namespace and dies with it, so that nothing of it is seen in the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_network,
+)
+from typing import TypeVar
+
+from sampan.errors import SampanError
+from sampan.linux import netns
+from sampan.linux.netns import Kernel, NetworkThread
+from sampan.network.addresses import AddressBook
+from sampan.network.config import ParentConfig
+from sampan.network.endpoint import INSIDE_NAME, Endpoint, build_endpoint
+from sampan.network.host import Host, delete_link_if_there, find_link
+from sampan.network.namespaces import open_inside
+from sampan.network.parent import remove_parent, set_up_parent
+from sampan.network.plan import Step, run_plan
+from sampan.network.wiring import (
+    AddDefaultRoute,
+    AddInsideAddress,
+    AllowInsideIPv6,
+    Wiring,
+)
+
+T = TypeVar("T")
+
+IPVLAN = "ipvlan"
+PASSTHRU = "passthru"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeChild:
+    config: ParentConfig
+    endpoint: Endpoint
+
+    def describe(self) -> str:
+        return f"create {self.config.kind} {self.endpoint.inside_name} on {self.config.parent}"
+
+    def execute(self, wiring: Wiring) -> None:
+        config, name = self.config, self.endpoint.inside_name
+        parent = wiring.host.link(config.parent).index
+        fd = wiring.netns_fd
+        if config.kind == IPVLAN:
+            wiring.host.add_ipvlan(
+                name, parent=parent, mode=config.mode, flag=config.flag, netns_fd=fd
+            )
+        else:
+            # In this mode the MAC is the parent's, and setting it would change that one.
+            mac = None if config.mode == PASSTHRU else self.endpoint.mac
+            wiring.host.add_macvlan(name, parent=parent, mode=config.mode, netns_fd=fd, mac=mac)
+        try:
+            wiring.inside_index = wiring.inside.link(name).index
+            wiring.inside.set_link(wiring.inside_index, up=True, mtu=config.mtu)
+        except BaseException:
+            self.undo(wiring)
+            raise
+
+    def undo(self, wiring: Wiring) -> None:
+        link = find_link(wiring.inside, self.endpoint.inside_name)
+        if link is not None:
+            delete_link_if_there(wiring.inside, link.index)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteByLink:
+    """Where there is no neighbour to be a router (ipvlan in layer 3)."""
+
+    version: int
+
+    def describe(self) -> str:
+        return "route everything by it"
+
+    def execute(self, wiring: Wiring) -> None:
+        everything = ip_network("0.0.0.0/0" if self.version == 4 else "::/0")
+        wiring.inside.add_route(everything, index=wiring.inside_index, replace=True)
+
+    def undo(self, wiring: Wiring) -> None:
+        """Goes with the link."""
+
+
+def plan_child(
+    config: ParentConfig, endpoint: Endpoint, *, default_route: bool
+) -> Sequence[Step[Wiring]]:
+    steps: list[Step[Wiring]] = [MakeChild(config, endpoint)]
+    if endpoint.address6:
+        steps.append(AllowInsideIPv6(endpoint.inside_name))
+    steps += [AddInsideAddress(interface) for interface in endpoint.interfaces]
+    if not default_route:
+        return steps
+    if config.kind == IPVLAN and config.mode != "l2":
+        return [*steps, *(RouteByLink(each.version) for each in endpoint.interfaces)]
+    return [*steps, *(AddDefaultRoute(gateway) for gateway in endpoint.gateways)]
+
+
+class Parented:
+    """Made by `Networks`, with the doors of `Bridge`. All methods belong to its event loop."""
+
+    def __init__(
+        self,
+        thread: NetworkThread,
+        host: Host,
+        kernel: Kernel,
+        config: ParentConfig,
+        create_namespace: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._thread, self._host, self._kernel = thread, host, kernel
+        self._config = config
+        self._bare = create_namespace
+        self._endpoints: dict[str, Endpoint] = {}
+        self.network_id = config.network_id
+        self._addresses = AddressBook(
+            (config.gateway, config.gateway6),
+            (config.allocation, config.allocation6),
+            reserved=config.reserved,
+            label=f"{config.name} ({config.network_id})",
+        )
+
+    @property
+    def name(self) -> str:
+        """Of its parent."""
+        return self._config.parent
+
+    @property
+    def gateway(self) -> IPv4Address | None:
+        return self._config.gateway.ip if self._config.gateway else None
+
+    @property
+    def subnet(self) -> IPv4Network | None:
+        return self._config.gateway.network if self._config.gateway else None
+
+    @property
+    def gateway6(self) -> IPv6Address | None:
+        return self._config.gateway6.ip if self._config.gateway6 else None
+
+    @property
+    def subnet6(self) -> IPv6Network | None:
+        return self._config.gateway6.network if self._config.gateway6 else None
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return list(self._endpoints.values())
+
+    async def set_up(self) -> None:
+        """Raises InvalidParameter, SampanError."""
+        config = self._config
+        await self._run(
+            lambda: set_up_parent(self._host, config.parent, kind=config.kind, owner=config.owner)
+        )
+
+    async def create_namespace(self) -> int:
+        return await self._bare()
+
+    async def plug(
+        self,
+        container_id: str,
+        netns_fd: int,
+        *,
+        mac: str = "",
+        address: str = "",
+        address6: str = "",
+        inside_name: str = INSIDE_NAME,
+        default_route: bool = True,
+    ) -> Endpoint:
+        """As `Bridge.plug`."""
+        config = self._config
+        got = self._addresses.reserve(address, address6)
+        gateways: tuple[IPv4Interface | IPv6Interface | None, ...]
+        gateways = (config.gateway, config.gateway6)
+        endpoint = build_endpoint(
+            got,
+            gateways,
+            routed=not config.internal,
+            network_id=self.network_id,
+            endpoint_id=os.urandom(32).hex(),
+            container_id=container_id,
+            mac=mac,
+            host_interface="",
+            inside_name=inside_name,
+        )
+        routed = default_route and not config.internal
+        try:
+            job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, routed))
+            endpoint = await asyncio.shield(asyncio.wrap_future(job))
+        except BaseException:
+            # A link that is made all the same goes with the namespace of the start that failed.
+            self._addresses.release(got.values())
+            raise
+        self._endpoints[endpoint.endpoint_id] = endpoint
+        return endpoint
+
+    async def release(self, endpoint: Endpoint) -> None:
+        """The link dies with its namespace."""
+        self._forget(endpoint)
+
+    async def unplug(self, endpoint: Endpoint, netns_fd: int | None = None) -> None:
+        """Take the link out of a container that goes on, in this namespace."""
+        if netns_fd is not None:
+            try:
+                await self._run(lambda: self._remove(endpoint, netns_fd))
+            except OSError as error:
+                raise SampanError(f"cannot remove {endpoint.inside_name}: {error}") from error
+        self._forget(endpoint)
+
+    def restore(self, endpoint: Endpoint) -> None:
+        if endpoint.endpoint_id not in self._endpoints:
+            self._addresses.take(endpoint.addresses)
+            self._endpoints[endpoint.endpoint_id] = endpoint
+
+    async def stop(self, *, remove: bool) -> None:
+        if remove:
+            config = self._config
+            await self._run(lambda: remove_parent(self._host, config.parent, owner=config.owner))
+
+    # On the network thread
+
+    def _connect(self, endpoint: Endpoint, netns_fd: int, default_route: bool) -> Endpoint:
+        parent = find_link(self._host.links, self._config.parent)
+        if parent is None:
+            raise SampanError(
+                f"the parent interface {self._config.parent} of network {self._config.name} is not "
+                "there"
+            )
+        if self._config.kind == IPVLAN or self._config.mode == PASSTHRU:
+            endpoint = replace(endpoint, mac=parent.mac)
+        with open_inside(self._kernel, netns_fd) as inside:
+            visit = partial(netns.visit, self._kernel, netns_fd)
+            wiring = Wiring(self._host.links, self._host.switches, inside, netns_fd, visit)
+            plan = plan_child(self._config, endpoint, default_route=default_route)
+            try:
+                run_plan(plan, wiring)
+            except OSError as error:
+                raise SampanError(
+                    f"failed to create the {self._config.kind} port: {error}"
+                ) from error
+        return endpoint
+
+    def _remove(self, endpoint: Endpoint, netns_fd: int) -> None:
+        with open_inside(self._kernel, netns_fd) as inside:
+            link = find_link(inside, endpoint.inside_name)
+            if link is not None and link.kind == self._config.kind:
+                delete_link_if_there(inside, link.index)
+
+    # On the loop
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._thread.submit(function))
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        if self._endpoints.pop(endpoint.endpoint_id, None) is not None:
+            self._addresses.release(endpoint.addresses)
