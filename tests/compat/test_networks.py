@@ -232,6 +232,22 @@ def test_links_of_the_default_bridge(driver: Driver) -> None:
     assert "Cannot link to a non running container: /p1 AS /me/web" in refused.err
 
 
+def test_links_follow_a_restart(driver: Driver) -> None:
+    """Whoever is linked to a container that comes back with another address finds it there."""
+    run(driver, "p1")
+    run(driver, "c1", "--link", "p1:web")
+    before = driver.inspect("p1")["NetworkSettings"]["IPAddress"]
+    driver.ok("stop", "-t", "0", "p1")
+    run(driver, "taker")  # gets the address that is free
+    assert driver.inspect("taker")["NetworkSettings"]["IPAddress"] == before
+    driver.ok("start", "p1")
+    after = driver.inspect("p1")["NetworkSettings"]["IPAddress"]
+    assert after != before
+    lines = [line.split() for line in driver.ok("exec", "c1", "cat", "/etc/hosts").splitlines()]
+    assert [line[0] for line in lines if "web" in line[1:]] == [after]
+    assert reaches(driver, "c1", "web")
+
+
 def test_prune_and_config_only(driver: Driver) -> None:
     """What no container is in goes; a configuration is taken over by another network."""
     driver.ok(*["network", "create", "--config-only", "--subnet", "10.99.0.0/24", "conf"])

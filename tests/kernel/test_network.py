@@ -178,6 +178,32 @@ async def test_only_the_bridge_is_forwarded(tmp_path: Path) -> None:
         gone(before)
 
 
+async def test_an_uplink_that_comes_late() -> None:
+    """An address that the host gets while the daemon runs is a way out at once, and no way for others; without
+    the watch (the control) answers do not come in."""
+    for watching in (False, True):
+        config = CONFIG
+        async with running(config) as bridge, container(bridge) as (fd, _):
+            with pytest.MonkeyPatch.context() as patch:
+                if not watching:
+                    patch.setattr(Networks, "_look_at_uplinks", lambda self: asyncio.sleep(0))
+                with outside("late", "198.51.100.0") as wan, outside("other", "203.0.113.0") as lan:
+                    route_to(wan, "203.0.113.0/24")
+                    route_to(lan, "198.51.100.0/24")
+
+                    async def answers() -> bool:
+                        return (
+                            await asyncio.to_thread(ping, fd, wan.address, timeout=0.3) is not None
+                        )
+
+                    deadline = asyncio.get_running_loop().time() + (10 if watching else 1)
+                    while not (found := await answers()):
+                        if asyncio.get_running_loop().time() > deadline:
+                            break
+                    assert found is watching
+                    assert ping(wan.fd, lan.address, timeout=0.3) is None
+
+
 async def test_flags_that_forbid() -> None:
     """Without forwarding or masquerade nothing gets outside; the gateway always answers."""
     with outside() as wan:

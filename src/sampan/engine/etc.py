@@ -5,14 +5,19 @@ They are bind-mounted, so they are rewritten in place and never replaced. Their 
 
 from __future__ import annotations
 
+import logging
 import os
 
 from sampan.engine.network import links
 from sampan.engine.network.names import has_names
+from sampan.engine.network.records import BRIDGE
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
+from sampan.errors import SampanError
 from sampan.network import files
 from sampan.network.files import Resolver
+
+log = logging.getLogger(__name__)
 
 
 def write_all(services: Services, record: ContainerRecord) -> None:
@@ -41,6 +46,17 @@ def write_hosts(services: Services, record: ContainerRecord) -> None:
     if host.network_mode == "host":
         content = files.read_host(files.HOSTS) + content.removeprefix(files.DEFAULT_HOSTS)
     write_in_place(record.hosts_path, content)
+
+
+def refresh_linking(services: Services, record: ContainerRecord) -> None:
+    """It has just started, maybe with another address: who is linked to it finds it there."""
+    if BRIDGE not in record.endpoints:
+        return
+    for other in links.linking(services, record):
+        try:
+            write_hosts(services, other)
+        except (SampanError, OSError) as error:  # a matter of the other's, and it goes on
+            log.error("container %s: its hosts file is stale: %s", other.id[:12], error)
 
 
 def write_resolv_conf(services: Services, record: ContainerRecord) -> None:

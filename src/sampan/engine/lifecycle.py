@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Awaitable, Callable
 
-from sampan.engine import failures, probe, remains, removal, transitions, volumes
+from sampan.engine import etc, failures, probe, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.doors import Message, Monitor
@@ -49,6 +49,7 @@ async def start(services: Services, actor: Actor, *, automatic: bool = False) ->
     actor.filter, actor.filter_known = launch.filter, True
     # The row was written ahead; what it lacks the monitor knows.
     actor.save(launch.running(), durable=False)
+    etc.refresh_linking(services, actor.record)
     probe.begin(services, actor)
     services.events.emit("container", "start", actor.record.id, attributes_of(actor.record))
 

@@ -31,6 +31,7 @@ from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, settle
 from sampan.network.parented import Parented
 from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
 from sampan.network.table import Table
+from sampan.network.uplinks import UplinkWatch
 from sampan.network.warden.client import Spawn, Warden
 from sampan.network.warden.holds import Held, Wanted
 
@@ -59,6 +60,7 @@ class Networks:
         self._published: dict[str, tuple[Sequence[Held], Sequence[str]]] = {}
         self._warden = Warden(config.warden_socket, spawn)
         self._watch: Watch | None = None
+        self._uplinks: UplinkWatch | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self.default: Bridge | None = None
@@ -379,8 +381,9 @@ class Networks:
     async def stop(self, *, remove: bool = False) -> None:
         """Containers that run keep their network; `remove` takes bridges and rules away as well."""
         self._closing = True
-        if self._watch is not None:
-            self._watch.close()
+        for watch in (self._watch, self._uplinks):
+            if watch is not None:
+                watch.close()
         tasks = [*self._tasks, *self._followers.values()]
         for task in tasks:
             task.cancel()
@@ -449,6 +452,9 @@ class Networks:
             tables = (self.name, egress.table_name(self.name))
             self._watch = await self._run(lambda: Watch(tables, self._made_by_us))
             self._watch.start(self._on_rules)
+            if self._config.ip_forward:
+                self._uplinks = await self._run(UplinkWatch)
+                self._uplinks.start(lambda: self._spawn_task(self._look_at_uplinks()))
         return self._opened
 
     def _made_by_us(self, pid: int) -> bool:
@@ -479,6 +485,16 @@ class Networks:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _look_at_uplinks(self) -> None:
+        """An address or a route of the host has changed: answers must come in by every uplink."""
+        host = self._opened
+        if host is None or host.table.deferred or not self._bridges:
+            return
+        try:
+            await self._run(lambda: switch_uplinks(host, self._config))
+        except (SampanError, OSError) as error:
+            log.error("an uplink of the host does not let answers to containers in: %s", error)
 
     async def _look_at_others(self) -> None:
         """Where another firewall may drop what ours allows, first packets go through the warden."""
