@@ -12,6 +12,7 @@ from sampan.engine.network.registry import NetworkRegistry
 from sampan.errors import Conflict
 from sampan.network.config import BridgeConfig, ParentConfig
 from sampan.network.endpoint import Endpoint
+from sampan.network.exposure import Exposure
 from sampan.network.naming import Naming
 from sampan.network.overlay import Overlay, OverlayWish
 from sampan.network.warden.holds import Held, Refused, Wanted
@@ -139,6 +140,9 @@ class FakeNetworks:
 
     async def open_ports(self, owner: str, held: Sequence[Held], addresses: Sequence[str]) -> None:
         self.open[owner] = list(addresses)
+
+    async def expose(self, held: Sequence[Held]) -> list[Exposure]:
+        return [Exposure(item, True, "everywhere", "a rule", ()) for item in held]
 
     async def close_ports(self, owner: str) -> None:
         self.held.pop(owner, None)

@@ -1,4 +1,4 @@
-"""What is no part of Docker's API, below /sampan: exec'd processes as things of their own."""
+"""What is no part of Docker's API, below /sampan: exec'd processes as things of their own, ports of all containers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sampan.api.call import Call
 from sampan.api.routing import Route
 from sampan.engine import exec_control as engine
 from sampan.engine import times
+from sampan.engine.network import exposure
 from sampan.engine.records import ExecRecord
 
 
@@ -49,6 +50,10 @@ async def kill_exec(call: Call) -> web.StreamResponse:
     return call.empty()
 
 
+async def list_ports(call: Call) -> web.StreamResponse:
+    return call.answer(await exposure.list_ports(call.services, exposed=call.query.flag("exposed")))
+
+
 def _view(call: Call, record: ExecRecord) -> dict[str, Any]:
     container = call.services.containers.get(record.container_id)
     return {
@@ -65,6 +70,7 @@ def _view(call: Call, record: ExecRecord) -> dict[str, Any]:
 
 
 ROUTES = [
+    Route("GET", "/sampan/ports", list_ports),
     Route("GET", "/sampan/execs", list_execs),
     Route("GET", "/sampan/execs/{name}", inspect_exec),
     Route("POST", "/sampan/execs/{name}/limits", limit_exec),

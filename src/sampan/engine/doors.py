@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
 from sampan.network.config import BridgeConfig, ParentConfig
 from sampan.network.endpoint import Endpoint
+from sampan.network.exposure import Exposure
 from sampan.network.naming import Naming
 from sampan.network.overlay import Overlay, OverlayWish
 from sampan.network.warden.holds import Held, Wanted
@@ -143,6 +144,10 @@ class Networks(Protocol):
     async def open_ports(
         self, owner: str, held: Sequence[Held], addresses: Sequence[str]
     ) -> None: ...
+    async def expose(self, held: Sequence[Held]) -> list[Exposure]:
+        """Who can reach them. Raises SampanError."""
+        ...
+
     async def close_ports(self, owner: str) -> None: ...
     async def restore_ports(
         self, owner: str, held: Sequence[Held], addresses: Sequence[str]

@@ -29,7 +29,7 @@ def look(nft: Nft) -> Danger:
     policies = forward_policies(listing)
     if "drop" in policies and _LETS_ANSWERS_PASS not in listing:
         return Danger.EVERY
-    return Danger.FIRST if policies or _legacy() else Danger.NONE
+    return Danger.FIRST if policies or uses_legacy() else Danger.NONE
 
 
 def forward_policies(listing: str) -> set[str]:
@@ -40,14 +40,19 @@ def forward_policies(listing: str) -> set[str]:
     for line in listing.splitlines():
         if match := _TABLE.match(line):
             family, name = match.groups()
-            ours = name == "sampan" or name.startswith("sampan_")
-            foreign = family in ("ip", "ip6", "inet") and not ours
+            foreign = family in ("ip", "ip6", "inet") and not is_own_kind(name)
         elif foreign and " hook forward " in line:
             found.add("drop" if "policy drop;" in line else "accept")
     return found
 
 
-def _legacy() -> bool:
+def is_own_kind(table: str) -> bool:
+    """Whether the table is a daemon's like us."""
+    return table in ("sampan", "sampan-egress") or table.startswith("sampan_")
+
+
+def uses_legacy() -> bool:
+    """Whether the old iptables, which nftables does not see, filters here."""
     try:
         with open(LEGACY, encoding="ascii") as file:
             return "filter" in file.read().split()

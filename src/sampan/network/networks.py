@@ -16,11 +16,12 @@ from sampan.linux.kernel import LinuxKernel
 from sampan.linux.netlink import Rtnl
 from sampan.linux.netns import Kernel, NetworkThread
 from sampan.linux.nft import open_nft
-from sampan.network import egress, peers, publishing
+from sampan.network import egress, exposure, peers, publishing
 from sampan.network.bridge import Bridge
 from sampan.network.bridge_device import free_subnet
 from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig, ParentConfig
 from sampan.network.endpoint import Endpoint, is_network_of
+from sampan.network.exposure import Exposure
 from sampan.network.firewall import check_interface_name, table_name
 from sampan.network.foreign import Danger
 from sampan.network.healing import Watch
@@ -289,6 +290,16 @@ class Networks:
         await self._warden.start()
         await self._run(lambda: self._hold_again(owner, held))
         await self.open_ports(owner, held, addresses)
+
+    async def expose(self, held: Sequence[Held]) -> list[Exposure]:
+        """Who can reach these ports, by the rules in force. Raises SampanError."""
+        host = await self._host()
+        bridges = [bridge.name for bridge in self._bridges.values()]
+        try:
+            facts = await self._run(lambda: exposure.look(host, self.name, bridges))
+        except OSError as error:
+            raise SampanError(f"the host's rules cannot be read: {error}") from error
+        return [found for item in held for found in exposure.expose(facts, item)]
 
     def _open_ports(
         self, host: Host, owner: str, held: Sequence[Held], texts: Sequence[str]

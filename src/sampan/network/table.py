@@ -109,6 +109,10 @@ class Table:
             self._queue, self._every = before
             raise
 
+    def listing(self) -> str:
+        """All rules of the host, foreign ones too: to be shown, nothing is decided by it. Raises NftError."""
+        return self._nft.run("list ruleset")
+
     def danger(self) -> foreign.Danger:
         """Whether a foreign firewall may drop what ours allows."""
         return foreign.look(self._nft)

@@ -36,7 +36,7 @@ def test_whose_rules(
     table: str, chains: str, danger: Danger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not those of bridged packets, of other hooks, or of a daemon like us."""
-    monkeypatch.setattr(foreign, "_legacy", lambda: False)
+    monkeypatch.setattr(foreign, "uses_legacy", lambda: False)
     nft = FakeNft()
     listing = f"table {table} {{\n{chains}}}\n"
     monkeypatch.setattr(nft, "run", lambda commands: listing)

@@ -192,6 +192,12 @@ COMMANDS = {
             aliases=_both("port"),
         ),
         _command(
+            "ports",
+            "[OPTIONS]",
+            "Show the published ports of all containers, and who can reach them",
+            most=0,
+        ),
+        _command(
             "pull",
             "[OPTIONS] NAME[:TAG|@DIGEST]",
             "Get an image from a registry",
