@@ -44,6 +44,7 @@ check: $(VENV)/.tests ## lint, types, layering, unit and contract tests (no root
 
 kernel: $(VENV)/.tests ## tests that need root: namespaces, mounts, cgroups, links
 	$(PYTEST) tests/kernel
+	SAMPAN_OPERATIONS=1000 $(PYTEST) tests/compat/test_networks.py -k at_random
 
 compat: $(VENV)/.tests ## the real docker command and sampan against live daemons, dockerd beside them
 	$(PYTEST) tests/compat

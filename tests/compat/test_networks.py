@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -19,6 +20,7 @@ from tests.engines import Driver, Engine, running_engine, wait_until
 from tests.rootfs import busybox_tar
 
 OUTSIDE = "192.0.2.1"
+OPERATIONS = int(os.environ.get("SAMPAN_OPERATIONS", "160"))  # 1,000 in `make kernel`
 
 
 @pytest.fixture
@@ -322,7 +324,7 @@ def test_at_random(private: Driver) -> None:
 
     def client(seed: int) -> None:
         chosen = random.Random(seed)
-        for _ in range(40):
+        for _ in range(OPERATIONS // 4):
             name, network = chosen.choice(names), chosen.choice(networks)
             path, body = chosen.choice(
                 (

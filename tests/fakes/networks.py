@@ -32,6 +32,8 @@ class FakeBridge:
         self.name = name
         self.subnet = IPv4Network(subnet)
         self.gateway: IPv4Address = self.subnet[1]
+        self.gateway6: object = None
+        self.subnet6: object = None
         self.plugged: dict[str, Endpoint] = {}
         self.fail: dict[str, Exception] = {}
         self.released: list[str] = []

@@ -61,6 +61,13 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ip_forward: bool = field(default=True, name="ip-forward")
     ip_masq: bool = field(default=True, name="ip-masq")
     default_address_pools: tuple[AddressPool, ...] = field(default=(), name="default-address-pools")
+    ipv6: bool = False  # of the default network
+    fixed_cidr_v6: str = field(default="", name="fixed-cidr-v6")
+    host_gateway_ips: tuple[str, ...] = field(default=(), name="host-gateway-ips")
+    # {driver: {option: value}}, what users' networks have that do not say otherwise
+    default_network_opts: dict[str, dict[str, str]] = field(
+        default_factory=dict, name="default-network-opts"
+    )
     publish_mode: str = field(default="docker", name="publish-mode")
     dns: tuple[str, ...] = ()
     dns_opts: tuple[str, ...] = field(default=(), name="dns-opts")
@@ -165,6 +172,18 @@ def check(config: DaemonConfig) -> DaemonConfig:
     """What dockerd's `config.Validate` refuses. Raises ConfigError."""
     for address in config.dns:
         _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
+    for address in config.host_gateway_ips:
+        _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
+    if len({ipaddress.ip_address(item).version for item in config.host_gateway_ips}) != len(
+        config.host_gateway_ips
+    ):
+        raise ConfigError("only one IPv4 and one IPv6 host gateway IP address can be specified")
+    if config.fixed_cidr_v6:
+        _parse(
+            ipaddress.IPv6Network,
+            config.fixed_cidr_v6,
+            f"invalid CIDR address: {config.fixed_cidr_v6}",
+        )
     for name in config.dns_search:
         if name.strip() != "." and (not name.strip() or " " in name.strip() or len(name) > 255):
             raise ConfigError(f"{name} is not a valid domain")

@@ -41,7 +41,8 @@ def write_hosts(services: Services, record: ContainerRecord) -> None:
             if text
         ],
         extra=[*(host.extra_hosts or []), *links.hosts(services, record)],
-        host_gateway=str(bridge.gateway) if bridge is not None else "",
+        host_gateways=services.config.host_gateway_ips
+        or [str(item) for item in (bridge and bridge.gateway, bridge and bridge.gateway6) if item],
     )
     if host.network_mode == "host":
         content = files.read_host(files.HOSTS) + content.removeprefix(files.DEFAULT_HOSTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from ipaddress import IPv6Network
 
 from sampan.engine.config import DaemonConfig
 from sampan.engine.paths import Paths
@@ -24,6 +25,10 @@ def network_config(config: DaemonConfig, paths: Paths) -> NetworkConfig:
         bridge=config.bridge or DEFAULT_BRIDGE,
         bip=parse_bip(config.bip) if config.bip else None,
         fixed_cidr=parse_fixed_cidr(config.fixed_cidr) if config.fixed_cidr else None,
+        ipv6=config.ipv6,
+        fixed_cidr6=IPv6Network(config.fixed_cidr_v6, strict=False)
+        if config.fixed_cidr_v6
+        else None,
         mtu=config.mtu,
         ip_forward=config.ip_forward,
         ip_masq=config.ip_masq,

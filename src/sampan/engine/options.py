@@ -18,7 +18,7 @@ class UsageError(Exception):
 class Option(NamedTuple):
     names: tuple[str, ...]
     key: str  # of daemon.json; "" for what is none
-    kind: str  # "text", "number", "switch", "list", "map", "lists", "ulimit", "runtime"
+    kind: str  # "text", "number", "switch", "list", "map", "lists", "maps", "ulimit", "runtime"
     help: str
 
 
@@ -39,6 +39,20 @@ OPTIONS = (
         "default-address-pools",
         "pool",
         "base=CIDR,size=BITS: where networks get their subnets",
+    ),
+    Option(("--ipv6",), "ipv6", "switch", "IPv6 on the default bridge as well"),
+    Option(("--fixed-cidr-v6",), "fixed-cidr-v6", "text", "The default bridge's IPv6 subnet"),
+    Option(
+        ("--host-gateway-ip",),
+        "host-gateway-ips",
+        "list",
+        "What host-gateway of --add-host stands for; one of each family",
+    ),
+    Option(
+        ("--default-network-opt",),
+        "default-network-opts",
+        "maps",
+        "DRIVER=OPTION=VALUE of networks that do not say otherwise",
     ),
     Option(("--publish-mode",), "publish-mode", "text", "docker, or host: INPUT rules decide"),
     Option(("--ip-forward",), "ip-forward", "switch", "Switch on forwarding for the bridge"),
@@ -177,6 +191,14 @@ def _put(target: dict[str, Any], option: Option, key: str, name: str, value: str
         case "lists":
             word, _, text = value.partition("=")
             target.setdefault(key, {}).setdefault(word, []).append(text)
+        case "maps":
+            word, _, text = value.partition("=")
+            name_, equals, inner = text.partition("=")
+            if not word or not name_ or not equals:
+                raise UsageError(
+                    f'invalid argument "{value}" for "{name}" flag: not DRIVER=OPTION=VALUE'
+                )
+            target.setdefault(key, {}).setdefault(word, {})[name_] = inner
         case "pool":
             target.setdefault(key, []).append(_pool(name, value))
         case "ulimit":

@@ -74,6 +74,22 @@ class AddBridgeAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowBridgeIPv6:
+    """Of a bridge that was made without."""
+
+    name: str
+
+    def describe(self) -> str:
+        return f"allow IPv6 on bridge {self.name}"
+
+    def execute(self, host: Host) -> None:
+        allow_ipv6(host.switches, self.name)
+
+    def undo(self, host: Host) -> None:
+        """Without an address it does no harm."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveBridgeAddress:
     name: str
     interface: Interface
@@ -150,6 +166,8 @@ def plan_bridge(
     steps: list[Step[Host]] = [
         AddBridgeAddress(name, each) for each in wanted if each not in addresses
     ]
+    if steps and config.gateway6 is not None:
+        steps.insert(0, AllowBridgeIPv6(name))
     if ours:
         surplus = (each for each in addresses if each not in wanted and not each.ip.is_link_local)
         steps += [RemoveBridgeAddress(name, each) for each in surplus]

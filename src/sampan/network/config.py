@@ -53,6 +53,8 @@ class NetworkConfig:
     bridge: str = DEFAULT_BRIDGE
     bip: IPv4Interface | None = None
     fixed_cidr: IPv4Network | None = None
+    ipv6: bool = False
+    fixed_cidr6: IPv6Network | None = None
     mtu: int = DEFAULT_MTU
     ip_forward: bool = True
     ip_masq: bool = True
@@ -65,12 +67,14 @@ class NetworkConfig:
     owner: str = ""
 
     def default_bridge(self) -> BridgeConfig:
+        digest = hashlib.sha256(f"sampan bridge {self.bridge}".encode())
         return BridgeConfig(
-            network_id=hashlib.sha256(f"sampan bridge {self.bridge}".encode()).hexdigest(),
+            network_id=digest.hexdigest(),
             name="bridge",
             bridge=self.bridge,
             gateway=self.bip,
             allocation=self.fixed_cidr,
+            gateway6=self._gateway6(digest.digest()) if self.ipv6 else None,
             mtu=self.mtu,
             masquerade=self.ip_masq,
             open=self.icc,
@@ -78,6 +82,12 @@ class NetworkConfig:
             pools=self.pools,
             ready=self.ready,
         )
+
+    def _gateway6(self, digest: bytes) -> IPv6Interface:
+        """Of the subnet that was given, else of a unique local one (RFC 4193), the same each time."""
+        number = int.from_bytes(b"\xfd" + digest[:5] + bytes(10), "big")
+        subnet = self.fixed_cidr6 or IPv6Network((number, 64))
+        return IPv6Interface((int(subnet.network_address) + 1, subnet.prefixlen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

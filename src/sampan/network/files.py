@@ -85,13 +85,13 @@ def build_hosts(
     domainname: str = "",
     addresses: Sequence[str] = (),
     extra: Sequence[str] = (),
-    host_gateway: str = "",
+    host_gateways: Sequence[str] = (),
 ) -> bytes:
     """`extra`: "name:address" each; `addresses`: the container's own, one a network.
 
     Raises InvalidParameter for an extra host that is none.
     """
-    lines = [parse_extra_host(item, host_gateway) for item in extra]
+    lines = [line for item in extra for line in parse_extra_host(item, host_gateways)]
     lines += [(address, own_names(hostname, domainname)) for address in addresses]
     return DEFAULT_HOSTS + "".join(f"{address}\t{names}\n" for address, names in lines).encode()
 
@@ -102,19 +102,19 @@ def own_names(hostname: str, domainname: str) -> str:
     return f"{full} {short}" if dot else full
 
 
-def parse_extra_host(text: str, host_gateway: str) -> tuple[str, str]:
-    """`name:address` → (address, name); the address may be `host-gateway`."""
+def parse_extra_host(text: str, host_gateways: Sequence[str]) -> list[tuple[str, str]]:
+    """`name:address` → (address, name); the address may be `host-gateway`, which may be several."""
     name, colon, address = text.partition(":")
     if not colon or not name:
         raise InvalidParameter(f'bad format for add-host: "{text}"')
     if address == HOST_GATEWAY:
-        if not host_gateway:
+        if not host_gateways:
             raise InvalidParameter(
                 "unable to derive the IP value for host-gateway: the daemon has no default bridge"
             )
-        return host_gateway, name
+        return [(gateway, name) for gateway in host_gateways]
     try:
-        return str(ip_address(address)) if "%" not in address else address, name
+        return [(str(ip_address(address)) if "%" not in address else address, name)]
     except ValueError:
         raise InvalidParameter(f'invalid IP address in add-host: "{address}"') from None
 

@@ -11,6 +11,7 @@ A container's link is made in its namespace and dies with it, so that nothing of
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,8 @@ T = TypeVar("T")
 
 IPVLAN = "ipvlan"
 PASSTHRU = "passthru"
+NAMESPACE_PATIENCE = 3.0  # seconds
+NAMESPACE_PAUSE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +203,29 @@ class Parented:
         )
         routed = default_route and not config.internal
         try:
-            job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, routed))
-            endpoint = await asyncio.shield(asyncio.wrap_future(job))
+            endpoint = await self._connected(endpoint, netns_fd, routed=routed)
         except BaseException:
             # A link that is made all the same goes with the namespace of the start that failed.
             self._addresses.release(got.values())
             raise
         self._endpoints[endpoint.endpoint_id] = endpoint
         return endpoint
+
+    async def _connected(self, endpoint: Endpoint, netns_fd: int, *, routed: bool) -> Endpoint:
+        """The MAC address may be that of a container which has just ended, until the kernel has taken its
+        namespace down."""
+        deadline = asyncio.get_running_loop().time() + NAMESPACE_PATIENCE
+        while True:
+            job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, routed))
+            try:
+                return await asyncio.shield(asyncio.wrap_future(job))
+            except OSError as error:
+                late = asyncio.get_running_loop().time() > deadline
+                if error.errno != errno.EADDRINUSE or late:
+                    raise SampanError(
+                        f"failed to create the {self._config.kind} port: {error}"
+                    ) from error
+            await asyncio.sleep(NAMESPACE_PAUSE)
 
     async def release(self, endpoint: Endpoint) -> None:
         """The link dies with its namespace."""
@@ -247,12 +265,7 @@ class Parented:
             visit = partial(netns.visit, self._kernel, netns_fd)
             wiring = Wiring(self._host.links, self._host.switches, inside, netns_fd, visit)
             plan = plan_child(self._config, endpoint, default_route=default_route)
-            try:
-                run_plan(plan, wiring)
-            except OSError as error:
-                raise SampanError(
-                    f"failed to create the {self._config.kind} port: {error}"
-                ) from error
+            run_plan(plan, wiring)
         return endpoint
 
     def _remove(self, endpoint: Endpoint, netns_fd: int) -> None:

@@ -60,7 +60,7 @@ def test_hosts_and_hostname(case: dict) -> None:
         domainname="".join(values(options, "--domainname")),
         addresses=[] if "none" in values(options, "--network") else ["172.30.98.2"],
         extra=values(options, "--add-host"),
-        host_gateway="172.30.98.1",
+        host_gateways=["172.30.98.1"],
     )
     assert built.decode() == case["hosts"]
     assert build_hostname(hostname).decode() == case["hostname"]

@@ -33,7 +33,11 @@ async def create_network(services: Services, wanted: NetworkRecord) -> NetworkRe
     registry = services.network_records
     with registry.reserved(wanted.name):
         record = msgspec.structs.replace(
-            _configured(services, wanted), id=os.urandom(32).hex(), created=services.clock.now()
+            drivers.with_defaults(
+                _configured(services, wanted), services.config.default_network_opts
+            ),
+            id=os.urandom(32).hex(),
+            created=services.clock.now(),
         )
         if not record.config_only:
             drivers.check_driver(record.driver)
@@ -121,7 +125,15 @@ def default_record(services: Services) -> NetworkRecord:
     return msgspec.structs.replace(
         built_in("bridge"),
         id=bridge.network_id,
-        subnets=(Subnet(subnet=str(bridge.subnet), gateway=str(bridge.gateway)),),
+        ipv6=bridge.subnet6 is not None,
+        subnets=tuple(
+            Subnet(subnet=str(subnet), gateway=str(gateway))
+            for subnet, gateway in (
+                (bridge.subnet, bridge.gateway),
+                (bridge.subnet6, bridge.gateway6),
+            )
+            if subnet is not None
+        ),
         options={
             "com.docker.network.bridge.default_bridge": "true",
             drivers.ICC: word[config.icc],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -16,6 +17,8 @@ from ipaddress import (
 )
 from typing import Any
 
+import msgspec
+
 from sampan.engine.network.records import NetworkRecord, Subnet
 from sampan.errors import Forbidden, InvalidParameter, NotFound
 from sampan.network.config import BridgeConfig, Pool
@@ -25,6 +28,7 @@ BRIDGED = ("bridge", VXLAN)  # where containers are ports of a bridge of this ho
 DRIVERS = (*BRIDGED, MACVLAN, IPVLAN, "host", "null")
 _BRIDGE = "com.docker.network.bridge."
 MTU = "com.docker.network.driver.mtu"
+IPV4, IPV6 = "com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"
 NAME = _BRIDGE + "name"
 MASQUERADE = _BRIDGE + "enable_ip_masquerade"
 ICC = _BRIDGE + "enable_icc"
@@ -63,6 +67,23 @@ def bridge_name(record: NetworkRecord) -> str:
     return record.options.get(NAME) or f"br-{record.id[:12]}"
 
 
+def with_defaults(
+    record: NetworkRecord, defaults: Mapping[str, Mapping[str, str]]
+) -> NetworkRecord:
+    """With the options that the daemon gives to networks of this driver, and the families that options switch.
+
+    What the user said stands. Raises InvalidParameter."""
+    if record.config_only:
+        return record
+    options = {**defaults.get(record.driver, {}), **record.options}
+    return msgspec.structs.replace(
+        record,
+        options=options,
+        ipv4=record.ipv4 and flag(options, IPV4, default=True),
+        ipv6=record.ipv6 or flag(options, IPV6, default=False),
+    )
+
+
 def check_families(record: NetworkRecord) -> None:
     """Raises InvalidParameter."""
     if record.config_only:
@@ -70,9 +91,8 @@ def check_families(record: NetworkRecord) -> None:
     versions = {parse_subnet(item.subnet).version for item in record.subnets}
     if not (record.ipv4 or record.ipv6):
         raise InvalidParameter("IPv4 or IPv6 must be enabled")
-    for version, enabled in ((4, record.ipv4), (6, record.ipv6)):
-        if version in versions and not enabled and version == 4:
-            raise InvalidParameter("IPv4 is disabled, but an IPv4 subnet was given")
+    if 4 in versions and not record.ipv4:
+        raise InvalidParameter("IPv4 is disabled, but an IPv4 subnet was given")
 
 
 def check_subnets(subnets: tuple[Subnet, ...]) -> None:

@@ -8,6 +8,7 @@ from sampan.engine import filters as rules
 from sampan.engine.network.events import tell
 from sampan.engine.network.query import members
 from sampan.engine.network.records import NetworkRecord
+from sampan.engine.prune import until_of
 from sampan.engine.services import Services
 from sampan.errors import Forbidden, InvalidParameter, SampanError
 
@@ -41,6 +42,7 @@ async def prune_networks(services: Services, filters: Mapping[str, list[str]]) -
     for key in filters:
         if key not in _PRUNE:
             raise InvalidParameter(f"invalid filter '{key}'")
+    until = until_of(services, filters)
     used = {
         endpoint.network_id
         for container in services.containers.all()
@@ -52,6 +54,7 @@ async def prune_networks(services: Services, filters: Mapping[str, list[str]]) -
         if (
             record.built_in
             or record.id in used
+            or (until and record.created > until)
             or not rules.labels_hold(filters, "label", labels)
             or rules.label_exists(filters.get("label!", ()), labels)
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -13,7 +14,7 @@ from sampan.network.warden.loop import Loop
 from sampan.network.warden.names import Names, Place, View
 from sampan.wire import dns
 
-PORT = 24790
+PORT = 20000 + os.getpid() % 10000  # tests run beside each other
 NETWORK, VNI = "n" * 64, 42
 ADDRESSES = "127.0.1.1", "127.0.1.2", "127.0.1.3"
 KNOWN = [dns.address_record(ip_address(text)) for text in ("10.7.0.2", "fd00::2")]
