@@ -170,20 +170,7 @@ def build(directives: dict[str, Any]) -> DaemonConfig:
 
 def check(config: DaemonConfig) -> DaemonConfig:
     """What dockerd's `config.Validate` refuses. Raises ConfigError."""
-    for address in config.dns:
-        _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
-    for address in config.host_gateway_ips:
-        _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
-    if len({ipaddress.ip_address(item).version for item in config.host_gateway_ips}) != len(
-        config.host_gateway_ips
-    ):
-        raise ConfigError("only one IPv4 and one IPv6 host gateway IP address can be specified")
-    if config.fixed_cidr_v6:
-        _parse(
-            ipaddress.IPv6Network,
-            config.fixed_cidr_v6,
-            f"invalid CIDR address: {config.fixed_cidr_v6}",
-        )
+    _check_addresses(config)
     for name in config.dns_search:
         if name.strip() != "." and (not name.strip() or " " in name.strip() or len(name) > 255):
             raise ConfigError(f"{name} is not a valid domain")
@@ -233,6 +220,23 @@ def check(config: DaemonConfig) -> DaemonConfig:
         check_host(host)
     _check_runtimes(config)
     return config
+
+
+def _check_addresses(config: DaemonConfig) -> None:
+    for address in config.dns:
+        _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
+    for address in config.host_gateway_ips:
+        _parse(ipaddress.ip_address, address, f"{address} is not an ip address")
+    if len({ipaddress.ip_address(item).version for item in config.host_gateway_ips}) != len(
+        config.host_gateway_ips
+    ):
+        raise ConfigError("only one IPv4 and one IPv6 host gateway IP address can be specified")
+    if config.fixed_cidr_v6:
+        _parse(
+            ipaddress.IPv6Network,
+            config.fixed_cidr_v6,
+            f"invalid CIDR address: {config.fixed_cidr_v6}",
+        )
 
 
 OWN_RUNTIME = "sampan"
