@@ -216,6 +216,32 @@ def test_platforms(driver: Driver, faulty: Registry) -> None:
     assert "no matching manifest for linux/s390x in the manifest list entries" in failed.err
 
 
+def test_an_index_is_pushed_when_all_of_it_is_here(
+    ours: Driver, faulty: Registry, repository: str
+) -> None:
+    """Until then the one image, and a note that says so; with `--platform` the one image, without a note."""
+    here, arm = runnable(), make_image([plain_layer(3)], platform="linux/arm64")
+    index = make_index([(arm, "linux/arm64"), (here, "linux/amd64")], oci=True)
+    faulty.add("multi", "1", index)
+    name, target = f"{faulty.authority}/multi:1", f"{repository}:1"
+    ours.ok("pull", name)
+    ours.ok("tag", name, target)
+    said = ours.ok("push", target)
+    assert f"1: digest: {here.digest} size: {len(here.raw)}\n" in said
+    assert said.endswith(
+        "\n Info -> Not all multiplatform-content is present and only the available single-platform image was pushed\n"
+        f"         \x1b[31m{index.digest}\x1b[0m -> \x1b[32m{here.digest}\x1b[0m"
+    )
+    ours.ok("pull", "--platform", "linux/arm64", name)
+    said = ours.ok("push", target)
+    assert said.endswith(f"1: digest: {index.digest} size: {len(index.raw)}")
+    assert f"{repository}@{index.digest}" in facts(ours, target)["RepoDigests"]
+    said = ours.ok("push", "--platform", "linux/amd64", target)
+    assert said.endswith(f"1: digest: {here.digest} size: {len(here.raw)}")
+    ours.ok("rmi", target, name)
+    ours.ok("pull", f"{repository}@{index.digest}")
+
+
 def test_what_is_pulled_when_a_container_needs_it(driver: Driver, faulty: Registry) -> None:
     """`run` and `create` with `--pull missing`, `always` and `never`."""
     faulty.add("x", "latest", runnable())

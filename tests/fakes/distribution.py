@@ -63,6 +63,7 @@ class FakeDistribution:
         progress: Progress,
         *,
         all_tags: bool = False,
+        with_index: bool = True,
     ) -> None:
         await self._work(progress, credentials, "push", reference.familiar(), all_tags)
 

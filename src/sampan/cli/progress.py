@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 _WIDTH = 200
 
 
-def show_messages(response: Response, descriptor: int | None) -> None:
-    """Print until the stream ends; nothing when there is no descriptor. Raises Failure for an error in it."""
-    screen = Screen(descriptor)
+def show_messages(response: Response, descriptor: int | None) -> list[dict[str, Any]]:
+    """Print until the stream ends; nothing when there is no descriptor. Returns what the stream had for programs
+    (`aux`). Raises Failure for an error in it."""
+    screen, told = Screen(descriptor), []
     for message in messages(response.pieces()):
         screen.show(message)
+        if isinstance(message.get("aux"), dict):
+            told.append(message["aux"])
+    return told
 
 
 def messages(pieces: Iterable[bytes]) -> Iterable[dict[str, Any]]:

@@ -89,11 +89,13 @@ class Distribution:
         progress: Progress,
         *,
         all_tags: bool = False,
+        with_index: bool = True,
     ) -> None:
-        """`docker push`: one tag, or all tags that the repository has here."""
+        """`docker push`: one tag, or all tags that the repository has here; `with_index` of a pulled index all that
+        it names, when all of it is here, else the image's own manifest."""
         pusher = Pusher(self._store, self._client, self._uploads, credentials, progress)
         with disk_told():
-            await pusher.push(reference, all_tags=all_tags)
+            await pusher.push(reference, all_tags=all_tags, with_index=with_index)
 
     async def search(
         self,

@@ -2,6 +2,7 @@
 
 Layers go up several at a time, each after a question whether it is there already or can be mounted from a repository
 of the same registry that is known to have it. Then the config, then the manifest, which makes all of it visible.
+An image that came with an index takes all of the index along when all of it is here (`indexes.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sampan.distribution import manifests
+from sampan.distribution import indexes, manifests
 from sampan.distribution.client import Client, Request
 from sampan.distribution.credentials import Credentials
 from sampan.distribution.failures import AuthFailed, RegistryError, clean
+from sampan.distribution.indexes import Listed
 from sampan.distribution.layers import short
 from sampan.distribution.options import Options
 from sampan.distribution.progress import Message, Progress, status
@@ -25,7 +27,7 @@ from sampan.distribution.upload import Compressed, Payload, Stored, Upload
 from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.spec import image as spec
 from sampan.spec.digest import Digest, digest_of, parse_digest
-from sampan.spec.image import Descriptor, Manifest
+from sampan.spec.image import Descriptor, ImageConfig, Manifest
 from sampan.spec.reference import Reference, parse
 from sampan.store.content import Blob
 from sampan.store.images import Image
@@ -66,11 +68,11 @@ class Plan(NamedTuple):
     media_type: str
 
 
-def plan(image: Image, raw: bytes, *, pulled: bool) -> Plan:
+def plan(config: ImageConfig, raw: bytes, *, pulled: bool) -> Plan:
     """A manifest that came from a registry is sent unchanged; one that was made here, or came with an archive,
     with its plain layers compressed. Raises InvalidParameter."""
     manifest = spec.parse_manifest(raw)
-    diffs = [parse_digest(diff) for diff in image.config.rootfs.diff_ids]
+    diffs = [parse_digest(diff) for diff in config.rootfs.diff_ids]
     if len(diffs) != len(manifest.layers):
         raise InvalidParameter("layers from manifest don't match image configuration")
     layers = [
@@ -120,8 +122,8 @@ class Pusher:
     credentials: Credentials
     progress: Progress
 
-    async def push(self, reference: Reference, *, all_tags: bool) -> None:
-        """Raises NotFound, SampanError with dockerd's texts."""
+    async def push(self, reference: Reference, *, all_tags: bool, with_index: bool = True) -> None:
+        """Without `with_index` the one manifest goes. Raises NotFound, SampanError with dockerd's texts."""
         if reference.digest is not None:
             raise InvalidParameter("cannot push a digest reference")
         self.progress(status(f"The push refers to repository [{reference.name}]"))
@@ -131,7 +133,12 @@ class Pusher:
         remote = await registries.remote(endpoint, "pull,push")
         try:
             for tagged, image in images:
-                await self._push(remote, tagged, image)
+                index = indexes.index_of(self.store, image) if with_index else None
+                listed = indexes.whole(self.store, index) if index is not None else None
+                if listed is not None:
+                    await self._push_index(remote, tagged, image, listed)
+                else:
+                    await self._push(remote, tagged, image, index)
         except AuthFailed as error:
             raise AuthFailed(error.reason) from error
 
@@ -154,27 +161,72 @@ class Pusher:
             raise NotFound(f"tag does not exist: {wanted.familiar()}")
         return found
 
-    async def _push(self, remote: Remote, reference: Reference, image: Image) -> None:
+    async def _push(
+        self, remote: Remote, reference: Reference, image: Image, index: Listed | None
+    ) -> None:
+        """The one manifest; who pulled an `index` is told that it is not what goes."""
         if image.manifest is None:
             raise SampanError(f"image {image.id} has no manifest")
         raw = self.store.content.read(image.manifest)
-        planned = plan(image, raw, pulled=bool(self.store.origins.of(image.manifest)))
+        planned = plan(image.config, raw, pulled=bool(self.store.origins.of(image.manifest)))
         with self.store.leases.open() as lease:
-            for layer in planned.layers:
-                lease.hold("blob", layer.blob.digest)
-            lease.hold("blob", image.id)
-            pushing = _Pushing(self, remote, reference, lease)
-            descriptors = await pushing.layers(planned.layers)
-            config = Blob(parse_digest(planned.config.digest), planned.config.size)
-            await pushing.config(config)
+            descriptors = await self._blobs(remote, reference, planned, lease)
         manifest, kind = planned.raw, planned.media_type
         if not manifest:
             manifest, kind = make_manifest(planned.config, descriptors)
-        digest = await put_manifest(remote, str(reference.tag), manifest, kind)
-        self._record(image, reference, digest, [config.digest, *descriptors_of(descriptors)])
+        sent = Listed(digest_of(manifest), kind, manifest)
+        blobs = [image.id, *descriptors_of(descriptors)]
+        await self._publish(remote, reference, image, sent, blobs)
+        if index is not None:
+            told = {"originalIndex": index.described(), "selectedManifest": sent.described()}
+            aux = {"manifestPushedInsteadOfIndex": True, **told}
+            self.progress({"progressDetail": {}, "aux": aux})
+
+    async def _push_index(
+        self, remote: Remote, reference: Reference, image: Image, listed: Sequence[Listed]
+    ) -> None:
+        """All manifests of an index with their blobs, then the index: registries want them in this order."""
+        *below, index = listed
+        blobs = [document.digest for document in below]
+        with self.store.leases.open() as lease:
+            for document in listed:
+                lease.hold("blob", document.digest)
+            for document in below:
+                if document.manifest is not None:
+                    config = parse_digest(document.manifest.config.digest)
+                    parsed = spec.parse_config(self.store.content.read(config))
+                    planned = plan(parsed, document.raw, pulled=True)
+                    descriptors = await self._blobs(remote, reference, planned, lease)
+                    blobs += [config, *descriptors_of(descriptors)]
+                await put_manifest(remote, document.digest, document.raw, document.media_type)
+            await self._publish(remote, reference, image, index, blobs)
+
+    async def _blobs(
+        self, remote: Remote, reference: Reference, planned: Plan, lease: Lease
+    ) -> list[Descriptor]:
+        """Layers and config of one manifest; what the layers are in the registry."""
+        config = Blob(parse_digest(planned.config.digest), planned.config.size)
+        for blob in (config, *(layer.blob for layer in planned.layers)):
+            lease.hold("blob", blob.digest)
+        pushing = _Pushing(self, remote, reference, lease)
+        descriptors = await pushing.layers(planned.layers)
+        await pushing.config(config)
+        return descriptors
+
+    async def _publish(
+        self,
+        remote: Remote,
+        reference: Reference,
+        image: Image,
+        top: Listed,
+        blobs: Sequence[Digest],
+    ) -> None:
+        """The document that the tag names."""
         tag = str(reference.tag)
-        self.progress(status(f"{tag}: digest: {digest} size: {len(manifest)}"))
-        aux = {"Tag": tag, "Digest": digest, "Size": len(manifest)}
+        await put_manifest(remote, tag, top.raw, top.media_type)
+        self._record(image, reference, top.digest, blobs)
+        self.progress(status(f"{tag}: digest: {top.digest} size: {len(top.raw)}"))
+        aux = {"Tag": tag, "Digest": top.digest, "Size": len(top.raw)}
         self.progress({"progressDetail": {}, "aux": aux})
 
     def _record(
@@ -191,16 +243,15 @@ def descriptors_of(descriptors: Sequence[Descriptor]) -> list[Digest]:
     return [parse_digest(descriptor.digest) for descriptor in descriptors]
 
 
-async def put_manifest(remote: Remote, tag: str, raw: bytes, kind: str) -> Digest:
-    """Raises RegistryError, also when the registry has understood something else."""
-    url = remote.url(f"manifests/{tag}")
+async def put_manifest(remote: Remote, name: str, raw: bytes, kind: str) -> None:
+    """`name` is a tag or the digest. Raises RegistryError, also when the registry has understood something else."""
+    url = remote.url(f"manifests/{name}")
     request = Request("PUT", url, remote.host, {"Content-Type": kind}, raw)
     response, _ = await remote.session.document(request, 1 << 16)
     digest = digest_of(raw)
     said = response.headers.get("Docker-Content-Digest")
     if said is not None and said != digest:
         raise RegistryError(f"the registry has stored {clean(said)[:80]} as {digest}")
-    return digest
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ async def push_image(
     credentials: Credentials,
     progress: Progress,
 ) -> None:
-    """Without a tag in either place all tags of the repository go. `progress` gets dockerd's messages.
+    """Without a tag in either place all tags of the repository go. `platform`: nothing but the manifest for it, which
+    has to be what the tag names here. `progress` gets dockerd's messages.
 
     Raises InvalidParameter, NotFound, SampanError with dockerd's texts."""
     reference = reference_of(name, tag)
@@ -27,5 +28,7 @@ async def push_image(
     if platform is not None and not all_tags:
         name = reference.familiar()
         check_platform(services.store.images.resolve(name), name, [platform])
-    await services.distribution.push(reference, credentials, progress, all_tags=all_tags)
+    await services.distribution.push(
+        reference, credentials, progress, all_tags=all_tags, with_index=platform is None
+    )
     tell(services, "push", reference, None)

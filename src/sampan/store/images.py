@@ -167,6 +167,11 @@ class Images:
         self._metadata.execute("UPDATE images SET parent = '' WHERE parent = ?", image_id)
         self._configs.pop(image_id, None)
 
+    def blobs(self, image_id: str) -> Sequence[Digest]:
+        """Everything that was recorded with the image: config, manifest, layers, the indexes that led to it."""
+        sql = "SELECT digest FROM image_blobs WHERE image = ? ORDER BY digest"
+        return [Digest(digest) for digest in self._metadata.texts(sql, image_id)]
+
     def children(self, image_id: str) -> Sequence[str]:
         """Ids of images that were committed from this one."""
         return self._metadata.texts("SELECT id FROM images WHERE parent = ?", image_id)

@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,14 @@ from sampan.store.images import Image
 from sampan.store.manifests import LayerBlob, encode_manifest
 from sampan.store.store import Store, open_store
 from tests.archives import archive, file
-from tests.fakes.images import Document, make_config, make_image, plain_layer
+from tests.fakes.images import (
+    Document,
+    described,
+    make_config,
+    make_image,
+    make_index,
+    plain_layer,
+)
 from tests.fakes.registry import Registry, answer, deaf, drop
 from tests.fakes.tokens import TokenServer
 from tests.stores import add_layer
@@ -63,9 +70,11 @@ class House:
         await self.distribution.close()
         await self.store.close()
 
-    async def pulled(self, name: str, document: Document, repository: str = "") -> Image:
-        """An image as a pull leaves it; `repository` is where it was pulled from."""
-        blobs = dict(document.blobs) | {document.digest: document.raw}
+    async def pulled(
+        self, name: str, document: Document, repository: str = "", above: Sequence[Document] = ()
+    ) -> Image:
+        """An image as a pull leaves it; `repository` is where it was pulled from, `above` the indexes that led to it."""
+        blobs = {each.digest: each.raw for each in (*above, document)} | dict(document.blobs)
         image = await self._add(document.config, document.raw, blobs, name)
         if repository:
             self.store.origins.add(repository, [Digest(digest) for digest in blobs])
@@ -389,6 +398,61 @@ async def test_all_tags(house: House, registry: Registry) -> None:
     said = await house.push(name, all_tags=True)
     assert [line.partition(" ")[0] for line in said if "digest:" in line] == ["1:", "2:"]
     assert {"1", "2"} < set(registry.manifests["a"])
+
+
+ARM = make_image([BIG, SMALL], platform="linux/arm64")
+OTHER = make_image([plain_layer(7)], platform="linux/s390x")
+OTHER_LAYER = digest_of(OTHER.layers[0])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_an_index_goes_when_all_of_it_is_here(
+    house: House, registry: Registry, *, nested: bool
+) -> None:
+    """Its manifests first, with their blobs, then the very index; `--platform` sends the one manifest."""
+    name = f"{registry.authority}/a"
+    entries = make_index([(PULLED, "linux/amd64"), (ARM, "linux/arm64")])
+    index = make_index([(entries, ""), (OTHER, "linux/s390x")], oci=True) if nested else entries
+    path = [index, entries] if nested else [index]
+    images = [PULLED, ARM, OTHER] if nested else [PULLED, ARM]
+    for image in reversed(images):
+        await house.pulled(f"{name}:1", image, f"{registry.authority}/b", above=path)
+    said = await house.push(f"{name}:1")
+    assert said[-1] == f"1: digest: {index.digest} size: {len(index.raw)}"
+    aux = {"Tag": "1", "Digest": index.digest, "Size": len(index.raw)}
+    assert [message["aux"] for message in house.messages if "aux" in message] == [aux]
+    for document in (*images, *path):
+        assert registry.manifests["a"][document.digest] == (document.media_type, document.raw)
+    assert registry.manifests["a"]["1"] == (index.media_type, index.raw)
+    assert registry.blobs["a"] == {k: v for image in images for k, v in image.blobs.items()}
+    puts = [seen.path.rpartition("/")[2] for seen in registry.requests("PUT", "/manifests/")]
+    assert puts[-1] == "1"
+    assert puts.index(PULLED.digest) < puts.index(ARM.digest)
+    assert not nested or puts.index(ARM.digest) < puts.index(entries.digest)
+    assert house.store.images.resolve(f"{name}@{index.digest}").id == PULLED.id
+    await house.push(f"{name}:1", with_index=False)
+    assert registry.manifests["a"]["1"] == (PULLED.media_type, PULLED.raw)
+
+
+@pytest.mark.parametrize("lost", ["image", "layer"])
+async def test_of_an_index_that_is_here_in_part_the_image_goes(
+    house: House, registry: Registry, lost: str
+) -> None:
+    """And the user is told that its digest is another one."""
+    name = f"{registry.authority}/a"
+    index = make_index([(PULLED, "linux/amd64"), (ARM, "linux/arm64"), (OTHER, "linux/s390x")])
+    for image in (ARM, PULLED) if lost == "image" else (OTHER, ARM, PULLED):
+        await house.pulled(f"{name}:1", image, f"{registry.authority}/b", above=[index])
+    if lost == "layer":
+        os.unlink(house.store.content.path(OTHER_LAYER))
+    said = await house.push(f"{name}:1")
+    assert said[-1] == f"1: digest: {PULLED.digest} size: {len(PULLED.raw)}"
+    assert house.messages[-1]["aux"] == {
+        "manifestPushedInsteadOfIndex": True,
+        "originalIndex": described(index.raw, index.media_type),
+        "selectedManifest": described(PULLED.raw, PULLED.media_type),
+    }
+    assert set(registry.manifests["a"]) == {"1", PULLED.digest}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ _NOTE = (
     "To push the complete multi-platform image, remove the --platform flag.",
     "",
 )
+_INSTEAD = "Not all multiplatform-content is present and only the available single-platform image was pushed"
+_RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
@@ -51,9 +53,15 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     headers = {"X-Registry-Auth": credentials.header(app.config, reference.domain)}
     path = image_path(reference.name, "/push")
     response = app.client.stream("POST", path, query, headers=headers)
-    show_messages(response, None if values["quiet"] else output.STDOUT)
+    told = show_messages(response, None if values["quiet"] else output.STDOUT)
     if values["quiet"]:
         output.out(f"{reference.canonical()}\n")
+    for aux in told:
+        if aux.get("manifestPushedInsteadOfIndex"):
+            before, after = aux["originalIndex"]["digest"], aux["selectedManifest"]["digest"]
+            print_note(
+                output.STDOUT, _INSTEAD, f"{_RED}{before}{_PLAIN} -> {_GREEN}{after}{_PLAIN}"
+            )
     return 0
 
 
