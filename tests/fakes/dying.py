@@ -1,6 +1,6 @@
 """A process that works on a store and kills itself at the N-th call that changes a disk.
 
-    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, volume, snapshot, pull (a name),
+    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, prune, volume, snapshot, pull (a name),
                                                              commit, commit-copy, unshare (of the container `box`)
 
 Exits with 0 when the action was over before the N-th call, and dies by SIGKILL otherwise.
@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 from sampan.distribution.credentials import NOBODY
 from sampan.distribution.distribution import Distribution
 from sampan.distribution.options import Options
+from sampan.engine.image_prune import prune_images
 from sampan.spec.container import ContainerConfig
 from sampan.spec.reference import parse
 from sampan.store import commit, metadata
@@ -69,6 +71,9 @@ async def act(store: Store, action: str, archive: str) -> None:
     elif action == "rmi":
         store.remove_image("old:1", uses={})
         await store.trash.empty()
+    elif action == "prune":
+        await prune(store)
+        await store.trash.empty()
     elif action in ("commit", "commit-copy"):
         await commit_box(store, "new:1", copy=action == "commit-copy")
     elif action == "unshare":
@@ -82,6 +87,16 @@ async def act(store: Store, action: str, archive: str) -> None:
         store.snapshots.prepare("container", top)
         store.snapshots.remove("container")
         await store.trash.empty()
+
+
+async def prune(store: Store) -> None:
+    """`docker image prune -a`, where there are no containers."""
+    services: Any = SimpleNamespace(
+        store=store,
+        containers=SimpleNamespace(all=list),
+        events=SimpleNamespace(emit=lambda *words: None),
+    )
+    await prune_images(services, {"dangling": ["false"]})
 
 
 async def commit_box(store: Store, name: str, *, copy: bool) -> Image:

@@ -22,6 +22,7 @@ from sampan.spec.digest import digest_of
 from sampan.spec.platform import host
 from sampan.store.builtin import TEXT
 from sampan.store.decompress import zstd
+from sampan.store.save import choose, save
 from sampan.store.store import Store, open_store
 from sampan.wire import tar
 from tests.archives import archive, directory, file, link, node, symlink
@@ -237,15 +238,70 @@ async def test_a_bad_archive_leaves_nothing(store: Store, step: str) -> None:
     assert image.repo_tags == ["x:1"]
 
 
-async def test_two_loads_at_once_unpack_a_layer_once(store: Store, spawner: ForkingSpawner) -> None:
-    """Same layers, same time: one worker a layer, both succeed."""
-    before = len(spawner.pids)
+async def test_two_loads_at_once(store: Store) -> None:
+    """They end in the same image and layers, and leave nothing else."""
     results = await asyncio.gather(
         store.load(stream(docker_archive(["x:1"], LOWER, UPPER)), print),
         store.load(stream(docker_archive(["y:1"], LOWER, UPPER)), print),
     )
     assert results[0][0].id == results[1][0].id
-    assert len(spawner.pids) - before == 2
+    assert store.images.resolve("x:1").repo_tags == ["x:1", "y:1"]
+    assert leftovers(store) == NOTHING
+
+
+LARGE = file("large", os.urandom(200_000))
+DELETING = archive(directory("etc"), file("etc/.wh.gone"), file("etc/kept", b"mine"), LARGE)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+async def test_large_layers_are_unpacked_while_they_arrive(
+    store: Store, spawner: ForkingSpawner, pack: Any
+) -> None:
+    """In whichever place they turn out to belong: a whiteout means something only where a layer is below."""
+    layers = [DELETING, archive(LARGE), LOWER, DELETING]
+    data = docker_archive(["x:1"], *layers, packed=[pack(layer) for layer in layers])
+    (image,) = await store.load(stream(data, 10_000), lambda message: None)
+    paths = [Path(path) for path in reversed(store.snapshots.layer_paths(image.top))]
+    assert [(path / "etc" / "gone").is_char_device() for path in paths] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert sorted(os.listdir(paths[0] / "etc")) == ["kept"]
+    assert [(path / "large").exists() for path in paths] == [True, True, False, True]
+    assert leftovers(store) == NOTHING
+    assert (await store.check()).problems == []
+    # 0 began as one with something below and was made again; 3 is the same bytes somewhere else, 2 is small.
+    assert len(spawner.pids) >= 4
+
+
+async def test_what_is_no_layer_of_the_archive_is_dropped(store: Store) -> None:
+    """Large files that nothing names, damaged ones too, hurt nobody."""
+    extra = [
+        file("a", os.urandom(300_000)),
+        file("b", DELETING),
+        file("c", b"\x1f\x8b" + bytes(90_000)),
+    ]
+    data = archive(*extra)[:-1024] + docker_archive(["x:1"], archive(LARGE))
+    (image,) = await store.load(stream(data, 10_000), lambda message: None)
+    assert len(image.chain) == 1
+    assert leftovers(store) == NOTHING
+
+
+async def test_layers_that_are_here_are_not_unpacked_again(
+    store: Store, spawner: ForkingSpawner
+) -> None:
+    """When their names in the archive say what they are."""
+    (image,) = await store.load(
+        stream(docker_archive(["x:1"], archive(LARGE))), lambda message: None
+    )
+    before = len(spawner.pids)
+    with store.leases.open() as lease:
+        saved = [piece async for piece in save(store, choose(store, ["x:1"]), lease)]
+    again = await store.load(stream(b"".join(saved), 10_000), lambda message: None)
+    assert [each.id for each in again] == [image.id]
+    assert len(spawner.pids) == before
     assert leftovers(store) == NOTHING
 
 

@@ -102,7 +102,7 @@ async def test_every_point_of_death_around_a_commit(
     assert deaths >= 5
 
 
-@pytest.mark.parametrize("action", ["load", "import", "rmi", "volume", "snapshot"])
+@pytest.mark.parametrize("action", ["load", "import", "rmi", "prune", "volume", "snapshot"])
 @pytest.mark.timeout(300)
 async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner, action: str) -> None:
     """The old image stays what it was unless it was being removed; a repetition succeeds."""
@@ -111,6 +111,8 @@ async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner, act
     root = tmp_path / "data"
     store = await restart(root, spawner)
     old = await store.import_rootfs(stream(OLD), reference="old:1")
+    if action == "prune":
+        await store.load(stream(docker_archive(["two:1"], LOWER, UPPER)), lambda message: None)
     await store.close()
     deaths = dirty = 0
     at = 1
@@ -122,13 +124,15 @@ async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner, act
         store = await restart(root, spawner)
         check(store)
         tags = [image.repo_tags for image in store.images.list() if image.names]
-        if action == "rmi" and ["old:1"] not in tags:
+        if action in ("rmi", "prune") and ["old:1"] not in tags:
             again = await store.import_rootfs(stream(OLD), reference="old:1")
             assert again.chain == old.chain
         else:
             assert store.images.resolve("old:1").id != ""
         if ["new:1"] in tags:
             store.remove_image("new:1", uses={})
+        if action == "prune":
+            await store.load(stream(docker_archive(["two:1"], LOWER, UPPER)), lambda message: None)
         if store.volumes.find("vol"):
             await store.volumes.remove("vol")
         keys = store.snapshots.keys()

@@ -55,6 +55,7 @@ class Applier:
     def __init__(self, kernel: Kernel, root_fd: int, *, reserve: int, base: bool) -> None:
         self.name = b""
         self.entries = 0
+        self.whiteouts = 0
         self.size = 0
         self.replaced = False  # then `size` counts what is not there any more
         self._kernel = kernel
@@ -243,6 +244,7 @@ class Applier:
         hidden = leaf[len(WHITEOUT) :]
         if hidden in (b"", b".", b".."):
             raise ProtocolError("invalid whiteout in the tar archive")
+        self.whiteouts += 1
         if self._base:
             return  # it hides nothing, and overlayfs would list it in folders of one layer only
         if leaf == _OPAQUE:

@@ -7,7 +7,7 @@ looked up in a file system. Bounded: the number of files, the memory of the smal
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -29,10 +29,19 @@ class _File(NamedTuple):
     blob: Blob
 
 
-class Archive:
-    """Files by normalised name; `commit` and `read` raise InvalidParameter for what is not there."""
+Begun = Callable[[str, Ingest], None]
 
-    def __init__(self, content: Content, lease: Lease) -> None:
+
+def _unheard(name: str, ingest: Ingest) -> None:
+    """Nobody wants to know of files before the archive is read."""
+
+
+class Archive:
+    """Files by normalised name; `file` and `read` raise InvalidParameter for what is not there. `begun` is told of
+    every large file that begins to arrive."""
+
+    def __init__(self, content: Content, lease: Lease, begun: Begun) -> None:
+        self._begun = begun
         self._content = content
         self._lease = lease
         self._files: dict[str, _File] = {}
@@ -55,15 +64,17 @@ class Archive:
     def blob(self, name: str) -> Blob:
         return self._get(name).blob
 
-    async def commit(self, name: str) -> Blob:
-        """Make the file a blob of the store."""
+    async def file(self, name: str) -> tuple[Ingest, Blob]:
+        """The file as one of the store's ingest folder, which is gone at the end unless somebody takes it."""
         file = self._get(name)
-        if file.data is not None:
-            return await self._content.put(file.data, self._lease)
-        assert file.ingest is not None
-        if file.ingest.open:
-            await file.ingest.commit(expected=file.blob.digest)
-        return file.blob
+        if file.ingest is not None:
+            return file.ingest, file.blob
+        assert file.data is not None
+        ingest = self._content.writer(self._lease)
+        key = next(key for key, known in self._files.items() if known is file)
+        self._files[key] = _File(file.data, ingest, file.blob)
+        await ingest.write(file.data)
+        return ingest, await ingest.finish()
 
     async def take(self, reader: tar.TarReader, chunks: AsyncIterable[bytes]) -> None:
         """Read the stream to its end. Raises InvalidParameter."""
@@ -77,6 +88,7 @@ class Archive:
                     if entry.type == tar.FILE and entry.size > SMALL:
                         ingest = self._content.writer(self._lease)
                         self._add(entry.name, _File(None, ingest, Blob(digest_of(b""), 0)))
+                        self._begun(normalise(entry.name), ingest)
                 elif isinstance(event, memoryview):
                     if ingest is not None:
                         await ingest.write(bytes(event))
@@ -142,10 +154,10 @@ class Archive:
 
 @asynccontextmanager
 async def read_archive(
-    content: Content, chunks: AsyncIterable[bytes], lease: Lease
+    content: Content, chunks: AsyncIterable[bytes], lease: Lease, begun: Begun = _unheard
 ) -> AsyncIterator[Archive]:
     """The files of a plain tar stream, read to its end. Raises InvalidParameter."""
-    archive = Archive(content, lease)
+    archive = Archive(content, lease, begun)
     try:
         try:
             await archive.take(tar.TarReader(), chunks)

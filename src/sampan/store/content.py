@@ -12,6 +12,7 @@ Out of scope: who refers to a blob (`metadata.py`), and removal of the unreferen
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterable, Iterable
@@ -167,6 +168,9 @@ class Ingest:
         self._until_look = LOOK_STEP
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._open = True
+        self._flushed = 0
+        self._finished = False
+        self._grown = asyncio.Event()
         self.size = 0
 
     async def __aenter__(self) -> Ingest:
@@ -187,17 +191,28 @@ class Ingest:
         if self._pending:
             pieces, self._pending, self._pending_size = self._pending, [], 0
             await in_thread(self._write_pieces, pieces)
+            self._flushed = self.size
+            self._grown.set()
 
     async def finish(self) -> Blob:
         """Everything is written: its digest and size. Costs no descriptor until it is committed."""
         await self.flush()
         self._close()
+        self._finished = True
+        self._grown.set()
         return Blob(Digest(PREFIX + self._hash.hexdigest()), self.size)
 
     @property
-    def open(self) -> bool:
-        """Neither committed nor aborted."""
-        return self._open
+    def path(self) -> str:
+        """The file as long as it is neither committed nor aborted. A `Batch` may take it."""
+        return self._path
+
+    async def more(self, offset: int) -> int:
+        """How many bytes are in the file after `offset`, as soon as there are any; 0 at its end. For one reader."""
+        while self._flushed <= offset and not self._finished:
+            self._grown.clear()
+            await self._grown.wait()
+        return self._flushed - offset
 
     def read(self, limit: int) -> bytes:
         """The beginning of what has been flushed, at most `limit` bytes."""
@@ -223,7 +238,10 @@ class Ingest:
         self._close()
         if self._open:
             self._open = False
-            os.unlink(self._path)
+            try:
+                os.unlink(self._path)
+            except FileNotFoundError:
+                pass  # a batch has taken it
 
     def _close(self) -> None:
         if self._fd >= 0:

@@ -3,30 +3,34 @@
 Two forms, plain or compressed: the docker-archive (`manifest.json`, what `docker save` writes) and the OCI
 layout (`index.json`); an archive that has both is read by its `manifest.json`, and keeps the manifests of its
 index. Layers may come before the document that names them, so each file is taken in as it comes, under its
-own digest (`archive.py`); nothing is written twice. Layers are unpacked and their DiffIDs checked, then all
-images and names are recorded in one transaction: an archive loads as a whole or not at all.
+own digest (`archive.py`), and unpacked meanwhile (`stages.py`); nothing is written twice. When every DiffID is
+right, all blobs, layers, images and names come into being in one `Batch`: an archive loads as a whole or not at all.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sampan.errors import NotFound
 from sampan.spec.digest import Digest, hex_of
-from sampan.spec.image import ImageConfig, chain_ids
+from sampan.spec.image import chain_ids
 from sampan.spec.platform import Platform, normalise
 from sampan.spec.reference import Reference
 from sampan.store import load_formats
 from sampan.store.archive import Archive, read_archive
-from sampan.store.content import Blob
+from sampan.store.batch import Batch
+from sampan.store.content import Blob, Ingest
 from sampan.store.decompress import MAGIC_SIZE, detect
 from sampan.store.images import Image
 from sampan.store.leases import Lease
 from sampan.store.load_formats import Described
 from sampan.store.manifests import LayerBlob, encode_manifest, has_media_type, layer_blob, layers_of
-from sampan.store.streams import decompressed, read_blob
-from sampan.store.unpack import Source
+from sampan.store.snapshots import Staged
+from sampan.store.stages import Place, Stages
+from sampan.store.streams import decompressed, read_blob, sniff
 
 if TYPE_CHECKING:
     from sampan.store.store import Store
@@ -34,14 +38,13 @@ if TYPE_CHECKING:
 Progress = Callable[[dict[str, Any]], Any]
 
 
-class Loaded(NamedTuple):
-    """An image whose blobs and layers are all here, still without a row."""
+class Taken(NamedTuple):
+    """An image of the archive with all that it is made of, nothing of it recorded yet."""
 
-    id: Digest
-    raw_config: bytes
-    manifest: Digest
-    blobs: set[Digest]
-    references: Sequence[Reference]
+    described: Described
+    config: Blob
+    layers: list[LayerBlob]
+    places: list[Place]
 
 
 async def load(
@@ -53,17 +56,14 @@ async def load(
     platforms: Sequence[Platform],
 ) -> list[Image]:
     """See `Store.load`."""
-    try:
-        with store.leases.open() as lease:
-            async with read_archive(store.content, decompressed(chunks), lease) as archive:
-                loaded = [
-                    await _take(store, archive, described, lease, None if quiet else progress)
-                    for described in _chosen(load_formats.describe(archive), platforms)
-                ]
-            images, messages = _record(store, loaded)
-    except BaseException:
-        store.collect()  # blobs and layers of the part that went well
-        raise
+    compression, chunks = await sniff(chunks)
+    plain = decompressed(chunks) if compression else chunks
+    stages = Stages(store.content, store.snapshots, store.unpacker)
+    with store.leases.open() as lease, store.batch() as batch:
+        async with stages, read_archive(store.content, plain, lease, stages.begin) as archive:
+            chosen = _chosen(load_formats.describe(archive), platforms)
+            load = _Load(store, archive, stages, batch, lease, None if quiet else progress)
+            images, messages = await load.run(chosen)
     for message in messages:
         progress({"stream": message})
     return images
@@ -86,79 +86,94 @@ def _platform(described: Described) -> Platform:
     return Platform(config.os or "linux", *normalise(config.architecture, config.variant))
 
 
-async def _take(
-    store: Store,
-    archive: Archive,
-    described: Described,
-    lease: Lease,
-    progress: Progress | None,
-) -> Loaded:
-    """Commit the blobs of one image and unpack its layers."""
-    config = await store.content.put(described.raw_config, lease)
-    layers = [await _layer(store, archive, name, lease) for name in described.layers]
-    raw = described.raw_manifest
-    if raw is None or [layer.blob for layer in layers_of(raw)] != [layer.blob for layer in layers]:
-        raw = encode_manifest(config, layers)  # it speaks of other blobs than those that came
-    manifest = await store.content.put(raw, lease)
-    await _unpack(store, described.config, layers, lease, progress)
-    digests = {config.digest, manifest.digest, *(layer.blob.digest for layer in layers)}
-    return Loaded(
-        config.digest, described.raw_config, manifest.digest, digests, described.references
-    )
+@dataclass(frozen=True)
+class _Load:
+    """What is to become of an archive that has arrived."""
+
+    store: Store
+    archive: Archive
+    stages: Stages
+    batch: Batch
+    lease: Lease
+    progress: Progress | None
+
+    async def run(self, chosen: Sequence[Described]) -> tuple[list[Image], list[str]]:
+        taken = [await self._take(described) for described in chosen]
+        self.stages.drop_rest()
+        staged: set[Digest] = set()
+        for image in taken:
+            for place, layer in zip(image.places, image.layers):
+                if place.chain not in staged and not self.store.snapshots.has_layer(place.chain):
+                    self.batch.add_layer(await self._obtain(place, layer.blob.size))
+                staged.add(place.chain)
+        manifests = [await self._document(_manifest(image)) for image in taken]
+        return await self.batch.commit(lambda: self._record(taken, manifests))
+
+    async def _take(self, described: Described) -> Taken:
+        """The blobs of one image; its layers are asked for where they are missing."""
+        config = await self._document(described.raw_config)
+        diffs = [Digest(diff) for diff in described.config.rootfs.diff_ids]
+        chain = chain_ids(diffs)
+        places = [Place(*place) for place in zip(diffs, chain, [None, *chain])]
+        layers = []
+        for name, place in zip(described.layers, places):
+            self.lease.hold("layer", place.chain)
+            ingest, blob = await self.archive.file(name)
+            layers.append(await self._layer(ingest, blob))
+            if not self.store.snapshots.has_layer(place.chain):
+                self.stages.want(ingest, place)
+        return Taken(described, config, layers, places)
+
+    async def _document(self, raw: bytes) -> Blob:
+        blob = await self.batch.add_document(raw)
+        self.lease.hold("blob", blob.digest)
+        return blob
+
+    async def _layer(self, ingest: Ingest, blob: Blob) -> LayerBlob:
+        """A file as a layer's blob; what is in a compression without a media type goes in plain."""
+        compression = detect(ingest.read(MAGIC_SIZE))
+        if not has_media_type(compression):
+            fd = os.open(ingest.path, os.O_RDONLY | os.O_CLOEXEC)
+            blob = await self.store.content.ingest(decompressed(read_blob(fd)), self.lease)
+            return layer_blob(blob, "")
+        self.lease.hold("blob", blob.digest)
+        self.batch.add_blob(ingest.path, blob)
+        return layer_blob(blob, compression)
+
+    async def _obtain(self, place: Place, size: int) -> Staged:
+        def report(done: int) -> None:
+            if self.progress is not None:
+                detail = {"current": min(done, size), "total": size}
+                short = hex_of(place.diff)[:12]
+                self.progress({"status": "Loading layer", "progressDetail": detail, "id": short})
+
+        staged = await self.stages.obtain(place, report)
+        report(size)
+        return staged
+
+    def _record(
+        self, taken: Sequence[Taken], manifests: Sequence[Blob]
+    ) -> tuple[list[Image], list[str]]:
+        """The rows of all images; returns the images, and what to tell the user."""
+        images, messages = self.store.images, []
+        for image, manifest in zip(taken, manifests):
+            raw, config = image.described.raw_config, image.config.digest
+            blobs = {config, manifest.digest, *(layer.blob.digest for layer in image.layers)}
+            images.add(raw, config, manifest=manifest.digest, blobs=blobs)
+            for reference in image.described.references:
+                messages += _name(self.store, config, reference)
+            if not image.described.references:
+                messages.append(f"Loaded image ID: {config}\n")
+        found = [images.get(image.config.digest) for image in taken]
+        return [image for image in found if image is not None], messages
 
 
-async def _layer(store: Store, archive: Archive, name: str, lease: Lease) -> LayerBlob:
-    """Commit the file `name` as a layer; one in a compression without a media type goes in plain."""
-    blob = await archive.commit(name)
-    fd = store.content.open(blob.digest)
-    with open(fd, "rb", buffering=0) as file:
-        compression = detect(file.read(MAGIC_SIZE))
-    if not has_media_type(compression):
-        plain = decompressed(read_blob(store.content.open(blob.digest)))
-        blob, compression = await store.content.ingest(plain, lease), ""
-    return layer_blob(blob, compression)
-
-
-async def _unpack(
-    store: Store,
-    config: ImageConfig,
-    layers: list[LayerBlob],
-    lease: Lease,
-    progress: Progress | None,
-) -> None:
-    diffs = [Digest(diff) for diff in config.rootfs.diff_ids]
-    chain = chain_ids(diffs)
-    sizes = {top: layer.blob.size for top, layer in zip(chain, layers)}
-    sources = [
-        Source(_opener(store, layer.blob), diff, top, parent)
-        for layer, diff, top, parent in zip(layers, diffs, chain, [None, *chain])
-    ]
-
-    def report(source: Source, done: int) -> None:
-        if progress is not None:
-            detail = {"current": min(done, sizes[source.chain]), "total": sizes[source.chain]}
-            short = hex_of(source.diff)[:12]
-            progress({"status": "Loading layer", "progressDetail": detail, "id": short})
-
-    await store.unpacker.stack(sources, lease, report)
-
-
-def _opener(store: Store, blob: Blob) -> Callable[[], int]:
-    return lambda: store.content.open(blob.digest)
-
-
-def _record(store: Store, loaded: list[Loaded]) -> tuple[list[Image], list[str]]:
-    """All rows at once; returns the images, and what to tell the user."""
-    messages: list[str] = []
-    with store.metadata.transaction():
-        for image in loaded:
-            store.images.add(image.raw_config, image.id, manifest=image.manifest, blobs=image.blobs)
-            for reference in image.references:
-                messages += _name(store, image.id, reference)
-            if not image.references:
-                messages.append(f"Loaded image ID: {image.id}\n")
-        images = [store.images.get(image.id) for image in loaded]
-    return [image for image in images if image is not None], messages
+def _manifest(image: Taken) -> bytes:
+    raw = image.described.raw_manifest
+    blobs = [layer.blob for layer in image.layers]
+    if raw is None or [layer.blob for layer in layers_of(raw)] != blobs:
+        return encode_manifest(image.config, image.layers)  # it speaks of other blobs than came
+    return raw
 
 
 def _name(store: Store, image_id: Digest, reference: Reference) -> list[str]:

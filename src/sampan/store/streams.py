@@ -127,6 +127,20 @@ class PipeWriter:
             await self._writable()
             rest = await in_thread(self.push, rest)
 
+    async def splice(self, fd: int, offset: int, size: int) -> int:
+        """Some of `size` bytes of a file, by reference, without a copy. How many; 0 when the reader has gone."""
+        while True:
+            try:
+                return await in_thread(self._splice, fd, offset, min(size, PIPE_SIZE))
+            except BlockingIOError:
+                await self._writable()
+            except BrokenPipeError:
+                self.broken = True
+                return 0
+
+    def _splice(self, fd: int, offset: int, size: int) -> int:
+        return os.splice(fd, self._fd, size, offset_src=offset, flags=os.SPLICE_F_NONBLOCK)
+
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()

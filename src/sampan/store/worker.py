@@ -2,7 +2,7 @@
 
 Each gets `args` and descriptors, answers once on `fds[0]` and returns:
 
-    unpack    fds: channel, source, folder     {"diff_id", "size", "entries"}
+    unpack    fds: channel, source, folder     {"diff_id", "size", "entries", "whiteouts"}
     remove    fds: channel, trash              {}
     usage     fds: channel, folder             {"size", "inodes", "disk"}
     copy-up   fds: channel, destination        {"copied"}
@@ -94,7 +94,12 @@ def _unpack(
         raise _entry_error(error, applier.name) from None
     if sync:
         check(syncfs(folder))
-    return {"diff_id": f"sha256:{digest.hexdigest()}", "size": size, "entries": applier.entries}
+    return {
+        "diff_id": f"sha256:{digest.hexdigest()}",
+        "size": size,
+        "entries": applier.entries,
+        "whiteouts": applier.whiteouts,
+    }
 
 
 def _entry_error(error: OSError, name: bytes) -> Exception:

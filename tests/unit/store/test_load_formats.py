@@ -53,9 +53,10 @@ async def described(tmp_path: Path, files: Files) -> list[Described]:
             found = describe(archive)
             for image in found:
                 for layer in image.layers:
-                    blob = await archive.commit(layer)
-                    assert await archive.commit(layer) == blob
-                    assert content.read(blob.digest) == LAYER
+                    ingest, blob = await archive.file(layer)
+                    assert await archive.file(layer) == (ingest, blob)
+                    assert blob == (digest_of(LAYER), len(LAYER))
+                    assert ingest.read(len(LAYER) + 1) == LAYER
             return found
     finally:
         assert content.ingest_paths() == []
