@@ -17,6 +17,7 @@ from sampan.linux import seal
 from sampan.monitor import spawner
 from sampan.monitor.main import run as monitor_role
 from sampan.monitor.program import run as program_role
+from sampan.monitor.user_namespace import run as user_namespace_role
 from sampan.network.warden.server import run as warden_role
 from sampan.store.worker import ROLES
 
@@ -79,7 +80,13 @@ def spawn_anew() -> int:
 
 
 def _roles() -> dict[str, spawner.Role]:
-    return {"monitor": monitor_role, "program": program_role, "warden": warden_role, **ROLES}
+    return {
+        "monitor": monitor_role,
+        "program": program_role,
+        "user-namespace": user_namespace_role,
+        "warden": warden_role,
+        **ROLES,
+    }
 
 
 def _fail(text: str, status: int) -> int:
@@ -196,6 +203,7 @@ def _services(
     networks: Networks,
     spawn: Any,
 ) -> Services:
+    from sampan.engine import remap
     from sampan.engine.clock import Clock
     from sampan.engine.containers import Containers
     from sampan.engine.eventlog import EventLog
@@ -232,6 +240,7 @@ def _services(
         kernel=LinuxKernel(),
         spawn=spawn.spawn,
         receipts=Receipts(paths.receipts, store.trash.discard),
+        remap=remap.find(config.userns_remap),
         seccomp_default=seccomp_default(config.seccomp_profile),
         clock=clock,
     )

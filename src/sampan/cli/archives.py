@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from sampan.cli.failure import Failure
 from sampan.cli.output import STDOUT, write_all
@@ -14,17 +16,36 @@ if TYPE_CHECKING:
     from sampan.cli.http import Response
 
 
+# A file takes its place by its name: what is no file would be gone afterwards.
+_REFUSED = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFCHR: "character device file",
+    stat.S_IFBLK: "block device file",
+    stat.S_IFIFO: "named pipe (FIFO)",
+    stat.S_IFSOCK: "socket",
+}
+
+
 def check_output(verb: str, path: str) -> None:
     """Refuse what cannot be written to before anything is asked for. Raises Failure with docker's texts."""
     if not path:
         if os.isatty(STDOUT):
             raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
         return
-    folder = os.path.dirname(path)
-    if folder and not os.path.isdir(folder):
-        raise Failure(f'failed to {verb}: invalid output path: directory "{folder}" does not exist')
-    if os.path.isdir(path):
-        raise Failure(f'failed to {verb}: invalid output path: "{path}" must be a regular file')
+    folder = os.path.dirname(path) or "."
+    try:
+        mode = os.stat(folder).st_mode
+        if not stat.S_ISDIR(mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise Failure(f"failed to {verb}: invalid output path: stat {folder}: {reason}") from None
+    try:
+        kind = stat.S_IFMT(os.lstat(path).st_mode)
+    except OSError:
+        return  # it is to be made
+    if kind in _REFUSED:
+        raise Failure(f"failed to {verb}: cannot write to a {_REFUSED[kind]}")
 
 
 def receive(request: Callable[[], Response], path: str) -> None:

@@ -154,7 +154,11 @@ async def _root(
     fd = open_running_root(services, record) if record.state.alive else -1
     try:
         if fd >= 0:
-            yield {}, [fd]
+            user = os.open(f"/proc/{record.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                yield {}, [fd, user]
+            finally:
+                os.close(user)
         else:
             await services.store.snapshots.unshare(record.id)
             yield {"view": _view(services, record).to_message()}, []

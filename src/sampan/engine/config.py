@@ -88,6 +88,7 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     log_driver: str = field(default="json-file", name="log-driver")
     log_opts: dict[str, str] = field(default_factory=dict, name="log-opts")
     storage_driver: str = field(default="overlay2", name="storage-driver")
+    userns_remap: str = field(default="", name="userns-remap")
 
     registry_mirrors: tuple[str, ...] = field(default=(), name="registry-mirrors")
     # Ours: {"quay.io": [URL], "docker.io/library": [URL]}, the longest prefix of a name counts.

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.engine import log_drivers, merge, mounts, runtimes, settings, validate, volumes
+from sampan.engine import (
+    log_drivers,
+    merge,
+    mounts,
+    remap,
+    runtimes,
+    settings,
+    validate,
+    volumes,
+)
 from sampan.engine.actor import Actor
 from sampan.engine.names import check_name
 from sampan.engine.network import egress, modes
@@ -96,6 +105,7 @@ def _plan(
     host, warnings = validate.check_host_config(
         config, host, features=facts.cgroup_features, cpus=facts.cpu_set, mems=facts.memory_nodes
     )
+    remap.check(services.remap, host, own_runtime=host.runtime not in services.config.runtimes)
     networking, places = modes.settle(services, host, networking)
     wishes(merged, host)
     egress.check(merged, host)

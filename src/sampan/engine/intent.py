@@ -9,7 +9,7 @@ import os
 import resource
 import stat
 
-from sampan.engine import devices, lookup
+from sampan.engine import devices, lookup, remap
 from sampan.engine.paths import Paths
 from sampan.engine.records import ContainerRecord, State
 from sampan.engine.services import Services
@@ -18,7 +18,7 @@ from sampan.linux.atomic import write_file
 from sampan.linux.kernel import Kernel
 from sampan.spec.container import HostConfig, ThrottleDevice, WeightDevice
 from sampan.spec.mount import Mount
-from sampan.spec.oci import Device, Intent
+from sampan.spec.oci import Device, IdMaps, Intent
 from sampan.spec.programs import init_program
 from sampan.spec.users import User
 
@@ -53,10 +53,18 @@ def build_intent(
         kernel=services.host.kernel_version,
         machine=services.host.architecture,
         init_binary=_init_binary(services),
+        id_maps=id_maps(services, record),
         init_by_default=config.init,
         no_new_privileges=config.no_new_privileges,
         seccomp_profile=services.seccomp_default,
     )
+
+
+def id_maps(services: Services, record: ContainerRecord) -> IdMaps | None:
+    found = services.remap
+    if found is None or not remap.applies(found, record):
+        return None
+    return IdMaps(uids=found.uids, gids=found.gids)
 
 
 def _shm_path(services: Services, host: HostConfig) -> str:
@@ -134,7 +142,8 @@ def _init_binary(services: Services) -> str:
 
 
 def joined_namespaces(services: Services, host: HostConfig) -> dict[str, int]:
-    """Descriptors of other containers' namespaces, the caller's to close; by the runtime's kinds.
+    """Descriptors of other containers' namespaces, the caller's to close; by the runtime's kinds. Who joins
+    another's and has a user namespace joins that one's too: to it the others belong.
 
     Raises NotFound, Conflict (that one does not run)."""
     wanted = {
@@ -148,6 +157,8 @@ def joined_namespaces(services: Services, host: HostConfig) -> dict[str, int]:
             prefix, _, ref = mode.partition(":")
             if prefix == "container" and ref:
                 found[kind] = _open_namespace(services, ref, name, kind)
+                if "user" not in found and remap.concerns(services.remap, host):
+                    found["user"] = _open_user_namespace(services, ref)
     except BaseException:
         for fd in found.values():
             os.close(fd)
@@ -172,6 +183,18 @@ def _open_namespace(services: Services, ref: str, name: str, kind: str) -> int:
             "(hint: use IpcMode:shareable for the donor container)"
         )
     return os.open(f"/proc/{other.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _open_user_namespace(services: Services, ref: str) -> int:
+    other = services.containers.get(ref)
+    fd = os.open(f"/proc/{other.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    if os.fstat(fd).st_ino == os.stat("/proc/self/ns/user").st_ino:
+        os.close(fd)
+        raise Conflict(
+            f"cannot share a namespace of container {other.id}, which has the host's user namespace, "
+            "when user namespaces are enabled"
+        )
+    return fd
 
 
 def install_init(paths: Paths) -> None:

@@ -24,9 +24,11 @@ from sampan.engine import (
     log_addresses,
     log_drivers,
     log_options,
+    remap,
     runtimes,
     times,
     transitions,
+    user_namespaces,
     volumes,
 )
 from sampan.engine.actor import Pending
@@ -37,7 +39,7 @@ from sampan.engine.network import names as naming
 from sampan.engine.records import ContainerRecord, Endpoint, PublishedPort
 from sampan.engine.seccomp import compile_filter
 from sampan.engine.services import Services
-from sampan.engine.sources import Sources, image_roots, open_sources
+from sampan.engine.sources import Sources, image_roots, mapped, open_sources
 from sampan.engine.steps import Step
 from sampan.monitor.messages import Arguments, LogOptions
 from sampan.spec.mount import Mount
@@ -73,6 +75,11 @@ class Launch:
     def container_id(self) -> str:
         return self.record.id
 
+    @property
+    def remapped(self) -> bool:
+        """Whether it has a user namespace of its own."""
+        return remap.applies(self.services.remap, self.record)
+
     def running(self) -> ContainerRecord:
         """The record of the container that runs, as far as is known by now."""
         return transitions.started(
@@ -107,6 +114,8 @@ class Prepare(Step[Launch]):
         await volumes.mount_for(launch.services, launch.record)
         await launch.services.store.snapshots.unshare(launch.container_id)
         launch.root = launch.services.store.snapshots.mounts(launch.container_id)
+        if launch.remapped:
+            launch.root = [mapped(mount) for mount in launch.root]
         path = launch.services.paths.run(launch.container_id)
         shutil.rmtree(path, ignore_errors=True)  # of a start that a crash cut short
         os.mkdir(path, 0o700)
@@ -123,13 +132,16 @@ class LookUp(Step[Launch]):
 
     async def execute(self, launch: Launch) -> None:
         roots = image_roots(launch.services, launch.record)
-        await asyncio.to_thread(self._look_up, launch, roots)
+        plain = volumes.without_options(launch.services) if launch.remapped else None
+        await asyncio.to_thread(self._look_up, launch, roots, plain)
 
-    def _look_up(self, launch: Launch, roots: dict[str, Mount]) -> None:
+    def _look_up(
+        self, launch: Launch, roots: dict[str, Mount], plain: frozenset[str] | None
+    ) -> None:
         services, record = launch.services, launch.record
         launch.user = intent.find_user(services.kernel, launch.root, record)
         launch.devices = intent.find_devices(record.host_config)
-        launch.sources = open_sources(services.kernel, record.mounts, roots)
+        launch.sources = open_sources(services.kernel, record.mounts, roots, mapped_volumes=plain)
 
     async def undo(self, launch: Launch) -> None:
         launch.close()
@@ -145,12 +157,19 @@ class TakeNamespaces(Step[Launch]):
         host = launch.record.host_config
         launch.namespaces |= intent.joined_namespaces(launch.services, host)
         names = plugs.in_order(launch.services, launch.record)
-        if names:
+        if launch.remapped:
+            await self._take_user(launch, network=bool(names) or host.network_mode == "none")
+        elif names:
             first = plugs.network_of(launch.services, names[0], launch.record.endpoints[names[0]])
             bridge = plugs.bridge_of(launch.services, first)
             launch.namespaces["network"] = await bridge.create_namespace()
         elif host.network_mode == "none":
             launch.namespaces["network"] = await launch.services.networks.create_namespace()
+
+    async def _take_user(self, launch: Launch, *, network: bool) -> None:
+        await user_namespaces.take(launch.services, launch.namespaces, network=network)
+        if network:
+            await launch.services.networks.prepare_namespace(launch.namespaces["network"])
 
     async def undo(self, launch: Launch) -> None:
         launch.close()

@@ -83,6 +83,12 @@ OPTIONS = (
     Option(("--log-driver",), "log-driver", "text", "Of containers: json-file, local, none, …"),
     Option(("--log-opt",), "log-opts", "map", "key=value for the log driver"),
     Option(("-s", "--storage-driver"), "storage-driver", "text", "overlay2"),
+    Option(
+        ("--userns-remap",),
+        "userns-remap",
+        "text",
+        "default or user[:group], whose ids containers have",
+    ),
     Option(("--registry-mirror",), "registry-mirrors", "list", "URL asked first for docker.io"),
     Option(
         ("--registry-prefix-mirror",),

@@ -21,6 +21,7 @@ from sampan.linux.kernel import Kernel
 if TYPE_CHECKING:
     from sampan.distribution.distribution import Distribution
     from sampan.engine.exec import Execs
+    from sampan.engine.remap import Remap
     from sampan.store.jobs import Spawn
     from sampan.store.store import Store
 
@@ -41,6 +42,7 @@ class Services:
     kernel: Kernel
     spawn: Spawn  # of worker roles
     receipts: Receipts
+    remap: Remap | None = None
     seccomp_default: str = ""  # "" for the built-in profile, "unconfined", or JSON
     clock: Clock = field(default_factory=Clock)
 

@@ -44,13 +44,28 @@ def image_roots(services: Services, record: ContainerRecord) -> dict[str, Mount]
     return roots
 
 
+def mapped(mount: Mount) -> Mount:
+    """Its files belong in the container to whom they belong on the disk, whatever its user namespace."""
+    return mount._replace(options=(*mount.options, "idmap"))
+
+
 def open_sources(
-    kernel: Kernel, points: Sequence[MountPoint], roots: Mapping[str, Mount]
+    kernel: Kernel,
+    points: Sequence[MountPoint],
+    roots: Mapping[str, Mount],
+    *,
+    mapped_volumes: frozenset[str] | None = None,
 ) -> Sources:
-    """Blocking. `roots`: of `image_roots`. Raises InvalidParameter, NotFound, SampanError in Docker's words."""
+    """Blocking. `roots`: of `image_roots`; `mapped_volumes`: of a container with a user namespace, those that are
+    `mapped`, as images are. Binds never are: they show who owns them on the host. Raises InvalidParameter,
+    NotFound, SampanError in Docker's words."""
     sources = Sources()
     try:
-        sources.mounts = tuple(_mount(kernel, point, roots, sources.fds) for point in points)
+        for point in points:
+            mount = _mount(kernel, point, roots, sources.fds)
+            own = point.type == "image" or point.name in (mapped_volumes or ())
+            remap = mapped_volumes is not None and own
+            sources.mounts += (mapped(mount) if remap else mount,)
     except BaseException:
         sources.close()
         raise

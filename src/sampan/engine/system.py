@@ -116,6 +116,8 @@ def security_options(services: Services) -> list[str]:
     options = [f"name=seccomp,profile={name}"]
     if services.config.default_cgroupns_mode == "private" or services.host.unified_cgroups:
         options.append("name=cgroupns")
+    if services.remap is not None:
+        options.append("name=userns")
     if services.config.no_new_privileges:
         options.append("name=no-new-privileges")
     return options

@@ -37,6 +37,11 @@ class Pruned:
     reclaimed: int  # bytes
 
 
+def without_options(services: Services) -> frozenset[str]:
+    """Those that are folders of ours, and nothing that their driver's options mount there."""
+    return frozenset(v.name for v in services.store.volumes.list() if not v.options)
+
+
 # -- verbs -------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ Out of scope: where they go. An overlay has a second way here, for kernels befor
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
@@ -88,14 +88,67 @@ def clone_from_namespace(kernel: Kernel, pid: int, path: str, *, recursive: bool
             kernel.close(fd)
 
 
+def make_mapped_overlay(
+    kernel: Kernel,
+    options: Sequence[str],
+    attributes: int,
+    *,
+    user_namespace: int,
+    root: tuple[int, int],
+    source: str = "overlay",
+) -> int:
+    """As `make_overlay`, of folders whose files belong to others in there (mount_setattr(2), "ID-mapped mounts").
+
+    overlayfs itself cannot be id-mapped; so the folder that holds them all is, over its own place in a passing mount
+    namespace. `root`: who in the host is 0 in `user_namespace`, uid and gid: overlayfs makes files of its own as
+    whoever mounts it, and those of an id that has no mapping cannot be made.
+    """
+
+    def make() -> int:
+        folders = [value for key, _, value in _parts(options) if key + "=" in _FOLDERS]
+        above = os.path.commonpath([os.path.dirname(folder) for folder in folders])
+        tree = kernel.open_tree(c.AT_FDCWD, above, c.OPEN_TREE_CLONE)
+        try:
+            kernel.mount_setattr(
+                tree, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_IDMAP, userns_fd=user_namespace
+            )
+            kernel.move_mount(tree, "", c.AT_FDCWD, above, c.MOVE_MOUNT_F_EMPTY_PATH)
+        finally:
+            kernel.close(tree)
+        return _make_as(
+            kernel, *root, lambda: _mount_and_clone(kernel, options, attributes, source)
+        )
+
+    return _in_passing_namespace(kernel, make)
+
+
+def _make_as(kernel: Kernel, uid: int, gid: int, make: Callable[[], int]) -> int:
+    """Files are made as this user, with all of root's capabilities still."""
+    kernel.prctl(c.PR_SET_SECUREBITS, c.SECBIT_NO_SETUID_FIXUP)
+    try:
+        kernel.setresgid(0, gid, 0)
+        kernel.setresuid(0, uid, 0)
+        return make()
+    finally:
+        kernel.setresuid(0, 0, 0)
+        kernel.setresgid(0, 0, 0)
+        kernel.prctl(c.PR_SET_SECUREBITS, 0)
+
+
 def overlay_by_mount(
     kernel: Kernel, options: Sequence[str], attributes: int, *, source: str = "overlay"
 ) -> int:
     """The same by mount(2), whose text may have a page: the folders are named by their descriptors.
 
-    It is mounted in a mount namespace that lives as long as this call, so that the host's table does not
-    show it here either. The calling thread is moved there and back.
+    The host's table does not show it here either.
     """
+    return _in_passing_namespace(
+        kernel, lambda: _mount_and_clone(kernel, options, attributes, source)
+    )
+
+
+def _in_passing_namespace(kernel: Kernel, make: Callable[[], int]) -> int:
+    """What `make` makes, in a mount namespace that lives as long as this call. The thread is moved there and back."""
     back: list[int] = []
     try:
         for path, flags in _PLACES:
@@ -103,7 +156,7 @@ def overlay_by_mount(
         kernel.unshare(c.CLONE_NEWNS)
         try:
             kernel.mount(None, "/", None, c.MS_REC | c.MS_PRIVATE, None)
-            made = _mount_and_clone(kernel, options, attributes, source)
+            made = make()
         except BaseException:
             _go_back(kernel, *back)
             raise
@@ -148,8 +201,7 @@ def _mount_and_clone(kernel: Kernel, options: Sequence[str], attributes: int, so
     fds: list[int] = []
     try:
         layers, data = [], []
-        for option in options:
-            key, equals, value = option.partition("=")
+        for option, (key, equals, value) in zip(options, _parts(options)):
             if key + equals not in _FOLDERS:
                 data.append(option)
                 continue
@@ -169,6 +221,10 @@ def _mount_and_clone(kernel: Kernel, options: Sequence[str], attributes: int, so
     finally:
         for fd in fds:
             kernel.close(fd)
+
+
+def _parts(options: Sequence[str]) -> list[tuple[str, str, str]]:
+    return [option.partition("=") for option in options]
 
 
 def _with_attributes(kernel: Kernel, mount_fd: int, attributes: int) -> int:

@@ -29,13 +29,19 @@ REFILL_DELAY = 0.05  # seconds: after the answer to the request that emptied a p
 
 def create_bare(kernel: netns.Kernel) -> int:
     """A namespace with `lo` up; links that come later have no IPv6. Blocking."""
+    return netns.create(kernel, _prepare)
 
-    def prepare() -> None:
-        quiet_ipv6(KernelSwitches(), "default")
-        with Rtnl() as rtnl:
-            rtnl.set_link(1, up=True)
 
-    return netns.create(kernel, prepare)
+def prepare_bare(kernel: netns.Kernel, fd: int) -> None:
+    """Make a new namespace such a one. Blocking, on a `NetworkThread` only."""
+    with netns.visit(kernel, fd):
+        _prepare()
+
+
+def _prepare() -> None:
+    quiet_ipv6(KernelSwitches(), "default")
+    with Rtnl() as rtnl:
+        rtnl.set_link(1, up=True)
 
 
 def create_wired(

@@ -26,7 +26,12 @@ from sampan.network.firewall import check_interface_name, table_name
 from sampan.network.foreign import Danger
 from sampan.network.healing import Watch
 from sampan.network.host import Host, KernelSwitches, delete_link_if_there
-from sampan.network.namespaces import NamespacePool, create_bare, replace_default_routes
+from sampan.network.namespaces import (
+    NamespacePool,
+    create_bare,
+    prepare_bare,
+    replace_default_routes,
+)
 from sampan.network.naming import Naming
 from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, settle
 from sampan.network.parented import Parented
@@ -99,6 +104,12 @@ class Networks:
     async def create_namespace(self) -> int:
         """A namespace with nothing but `lo`; the caller closes the descriptor."""
         return await self._namespaces.take()
+
+    async def prepare_namespace(self, netns_fd: int) -> None:
+        """As `create_namespace` leaves one: of somebody else's making, with nothing in it yet."""
+        for bridge in self._bridges.values():
+            bridge.forget_pair(netns_fd)
+        await self._run(lambda: prepare_bare(self._kernel, netns_fd))
 
     # Networks
 

@@ -176,9 +176,9 @@ def take_stdio(kernel: Kernel, stdio: tuple[int, int, int], *, terminal: bool) -
         pty.make_controlling(kernel, 0)
 
 
-def _give_stdio(kernel: Kernel, uid: int) -> None:
+def give_stdio(kernel: Kernel, uid: int, fds: Sequence[int] = (0, 1, 2)) -> None:
     """Let the user open /dev/stdout again. Never a regular file: that would be the host's."""
-    for fd in (0, 1, 2):
+    for fd in fds:
         status = kernel.fstat(fd)
         kind = stat.S_IFMT(status.st_mode)
         null = kind == stat.S_IFCHR and status.st_rdev == os.makedev(*c.NULL_DEVICE)
@@ -215,7 +215,7 @@ def become(kernel: Kernel, command: Command) -> None:
     sets = command.capabilities
     if command.new_keyring:
         _join_keyring(kernel)
-    _give_stdio(kernel, command.uid)
+    give_stdio(kernel, command.uid)
     apply_attributes(kernel, command.attributes)
     apply_limits(kernel, list(command.limits))
     capabilities.drop_bounding(kernel, sets.bounding)

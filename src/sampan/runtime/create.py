@@ -18,12 +18,13 @@ from sampan.linux.cgroup import Cgroup, Hierarchies, detect
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime import plan, sync
-from sampan.runtime.command import Command, parse_command
+from sampan.runtime.command import Command, give_stdio, parse_command
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
 from sampan.runtime.hooks import PARENT_KINDS, Hooks, parse_hooks, run_hooks
 from sampan.runtime.host import write_id_maps, write_oom_score
+from sampan.runtime.idmap import host_uid
 from sampan.runtime.init import Init, prepare_all, run_init
 from sampan.runtime.namespaces import Namespaces, open_namespaces, parse_namespaces
 from sampan.runtime.netdevices import move_devices
@@ -141,6 +142,9 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         start_hooks=made.hooks.get("startContainer", ()),
         state=request.state or {},
     )
+    if init.user_namespace and not request.terminal:
+        # In there nobody can give away what belongs to the host.
+        give_stdio(kernel, host_uid(request.config, made.command.uid), request.stdio)
     pid, pidfd = _clone(kernel, made.namespaces, context, init, hidden=not inside)
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
     theirs.close()
@@ -231,13 +235,14 @@ def _clone(
     kernel: Kernel, namespaces: Namespaces, context: Context, init: Init, *, hidden: bool
 ) -> tuple[int, int]:
     cgroup_fd = context.cgroup.clone_fd() if context.cgroup is not None else None
+    through = _joining(kernel, context.namespaces)
     try:
         pid, pidfd = clone_child(
             kernel,
             namespaces.clone_flags,
             cgroup_fd=-1 if cgroup_fd is None else cgroup_fd,
-            pid_namespace=context.namespaces.get("pid", -1),
-            through=_joining(kernel, context.namespaces.get("user", -1)),
+            pid_namespace=-1 if through else context.namespaces.get("pid", -1),
+            through=through,
             time_offsets=namespaces.time_offsets,
             hidden=hidden,  # else its maps could be written by root only
         )
@@ -251,11 +256,18 @@ def _clone(
     return pid, pidfd
 
 
-def _joining(kernel: Kernel, user_namespace: int) -> Callable[[int], None] | None:
+def _joining(kernel: Kernel, joined: Mapping[str, int]) -> Callable[[int], None] | None:
     """The new namespaces shall belong to the joined user namespace."""
-    if user_namespace < 0:
+    if "user" not in joined:
         return None
-    return lambda _keep: kernel.setns(user_namespace, c.CLONE_NEWUSER)
+
+    def join(_keep: int) -> None:
+        # Here, and not by us: the process between would know its child by its number in there.
+        if "pid" in joined:
+            kernel.setns(joined["pid"], c.CLONE_NEWPID)
+        kernel.setns(joined["user"], c.CLONE_NEWUSER)
+
+    return join
 
 
 def _set_up_from_outside(

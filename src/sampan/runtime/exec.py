@@ -20,6 +20,7 @@ from sampan.runtime import sync
 from sampan.runtime.command import (
     Command,
     enter_directory,
+    give_stdio,
     launch,
     parse_command,
     seal_interpreter,
@@ -28,6 +29,7 @@ from sampan.runtime.command import (
 from sampan.runtime.failure import NOT_EXECUTABLE, NOT_FOUND, RuntimeFailure, reason
 from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
 from sampan.runtime.host import write_oom_score
+from sampan.runtime.idmap import host_uid
 from sampan.runtime.init import become_or_fail, report_failure
 from sampan.runtime.lookup import find_command
 from sampan.runtime.namespaces import FLAGS
@@ -81,6 +83,8 @@ def exec_process(
         ours, theirs = Channel.pair()
         undo.add("close our end", ours.close)
         undo.add("close the other end", theirs.close)
+        if not terminal and "user" in _kinds(target.config):
+            give_stdio(kernel, host_uid(target.config, command.uid), stdio)
         between = _joins_first(target.config)
         child = _Child(theirs, target, command, stdio, console_size, group, between)
         pid, pidfd = _clone(kernel, child)

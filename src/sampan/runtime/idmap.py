@@ -7,7 +7,7 @@ The kernel takes the mapping as a user namespace; one is made for the mount and 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
@@ -17,6 +17,7 @@ from sampan.spec.record import dataclass
 from sampan.spec.typing import Any, NoReturn
 
 _Entries = Sequence[Mapping[str, Any]]
+_Triples = Sequence[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,12 @@ class IdMapping:
     uids: tuple[tuple[int, int, int], ...]  # in the container, on the disk, how many
     gids: tuple[tuple[int, int, int], ...]
     recursive: bool
+    of_container: bool = False  # they are those of the container's own user namespace
+
+    @property
+    def root(self) -> tuple[int, int]:
+        """Who on the host is the container's root, uid and gid."""
+        return host_id(self.uids, 0), host_id(self.gids, 0)
 
 
 def parse_mappings(
@@ -37,12 +44,13 @@ def parse_mappings(
         return None
     if bool(uids) != bool(gids):
         raise ValueError("mounts: uidMappings and gidMappings go together")
-    if not uids:
+    own = not uids
+    if own:
         kinds = {item["type"] for item in linux.get("namespaces") or []}
         if "user" not in kinds:
             raise ValueError("mounts: idmap needs mappings, or a user namespace that has some")
         uids, gids = linux.get("uidMappings") or [], linux.get("gidMappings") or []
-    return IdMapping(_triples(uids), _triples(gids), options.idmap == "ridmap")
+    return IdMapping(_triples(uids), _triples(gids), options.idmap == "ridmap", own)
 
 
 def _triples(entries: _Entries) -> tuple[tuple[int, int, int], ...]:
@@ -51,18 +59,79 @@ def _triples(entries: _Entries) -> tuple[tuple[int, int, int], ...]:
 
 def map_mount(kernel: Kernel, tree: int, mapping: IdMapping, namespaces: Mapping[str, int]) -> None:
     """Of a detached mount that nobody uses yet."""
-    own = bool(mapping.uids)
-    fd = _make_user_namespace(kernel, mapping) if own else namespaces["user"]
     flags = c.AT_EMPTY_PATH | (c.AT_RECURSIVE if mapping.recursive else 0)
-    try:
+
+    def set_mapping(fd: int) -> int:
         kernel.mount_setattr(tree, "", flags, attr_set=c.MOUNT_ATTR_IDMAP, userns_fd=fd)
+        return tree
+
+    in_namespace(kernel, mapping, namespaces, set_mapping)
+
+
+def in_namespace(
+    kernel: Kernel,
+    mapping: IdMapping,
+    namespaces: Mapping[str, int],
+    use: Callable[[int], int],
+) -> int:
+    """What `use` gives for a user namespace with this mapping: the container's, where it joins one, else one that
+    passes."""
+    if "user" in namespaces and (mapping.of_container or not mapping.uids):
+        return use(namespaces["user"])
+    (fd,) = make_user_namespace(kernel, mapping.uids, mapping.gids)
+    try:
+        return use(fd)
     finally:
-        if own:
-            kernel.close(fd)
+        kernel.close(fd)
 
 
-def _make_user_namespace(kernel: Kernel, mapping: IdMapping) -> int:
-    """Of a child that lives only as long as this takes."""
+def host_id(mappings: _Triples, inside: int) -> int:
+    """Raises ValueError for one without a mapping."""
+    for first, outside, size in mappings:
+        if first <= inside < first + size:
+            return outside + inside - first
+    raise ValueError(f"the id {inside} has no mapping in the user namespace")
+
+
+def host_uid(config: Mapping[str, Any], uid: int) -> int:
+    """Of a user of the container that `config` describes."""
+    entries = (config.get("linux") or {}).get("uidMappings") or []
+    return host_id(_triples(entries), uid) if entries else uid
+
+
+def make_user_namespace(
+    kernel: Kernel, uids: _Triples, gids: _Triples, *, network: bool = False
+) -> tuple[int, ...]:
+    """Of a child that lives only as long as this takes. `network`: and a network namespace that belongs to it."""
+
+    def enter() -> None:
+        kernel.unshare(c.CLONE_NEWUSER | (c.CLONE_NEWNET if network else 0))
+
+    def set_up(pid: int) -> None:
+        keys = ("containerID", "hostID", "size")
+        maps = {
+            name: [dict(zip(keys, triple)) for triple in triples]
+            for name, triples in (("uidMappings", uids), ("gidMappings", gids))
+        }
+        write_id_maps(kernel, pid, maps)
+
+    return _of_child(kernel, ("user", "net") if network else ("user",), enter, set_up)
+
+
+def make_network_in(kernel: Kernel, user_namespace: int) -> int:
+    """A network namespace that belongs to a user namespace that is there already."""
+
+    def enter() -> None:
+        kernel.setns(user_namespace, c.CLONE_NEWUSER)
+        kernel.unshare(c.CLONE_NEWNET)
+
+    return _of_child(kernel, ("net",), enter, lambda _pid: None)[0]
+
+
+def _of_child(
+    kernel: Kernel, kinds: Sequence[str], enter: Callable[[], None], set_up: Callable[[int], None]
+) -> tuple[int, ...]:
+    """The namespaces of a child in which `enter` was called, then `set_up` for it out here."""
     ready, tell = os.pipe2(os.O_CLOEXEC)
     stay, let_go = os.pipe2(os.O_CLOEXEC)
     try:
@@ -73,27 +142,25 @@ def _make_user_namespace(kernel: Kernel, mapping: IdMapping) -> int:
         raise
     if pid == 0:
         os.close(let_go)
-        _hold_user_namespace(kernel, tell, stay)
+        _hold_namespaces(enter, tell, stay)
     try:
         os.close(tell)
         if not os.read(ready, 1):
             raise OSError(1, "a user namespace for the mapping cannot be made")
-        keys = ("containerID", "hostID", "size")
-        maps = {
-            name: [dict(zip(keys, triple)) for triple in triples]
-            for name, triples in (("uidMappings", mapping.uids), ("gidMappings", mapping.gids))
-        }
-        write_id_maps(kernel, pid, maps)
-        return kernel.openat2(c.AT_FDCWD, f"/proc/{pid}/ns/user", os.O_RDONLY)
+        set_up(pid)
+        return tuple(
+            kernel.openat2(c.AT_FDCWD, f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            for name in kinds
+        )
     finally:
         for fd in (ready, stay, let_go, pidfd):
             os.close(fd)
         os.waitpid(pid, 0)
 
 
-def _hold_user_namespace(kernel: Kernel, tell: int, stay: int) -> NoReturn:
+def _hold_namespaces(enter: Callable[[], None], tell: int, stay: int) -> NoReturn:
     try:
-        kernel.unshare(c.CLONE_NEWUSER)
+        enter()
         os.write(tell, b"1")
         os.read(stay, 1)
     finally:

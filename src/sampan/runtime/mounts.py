@@ -11,15 +11,21 @@ import os
 import posixpath
 import re
 import stat
+from collections.abc import Sequence
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
-from sampan.linux.filesystems import clone_from_namespace, make_file_system, make_overlay
+from sampan.linux.filesystems import (
+    clone_from_namespace,
+    make_file_system,
+    make_mapped_overlay,
+    make_overlay,
+)
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.copyup import copy_tree
 from sampan.runtime.failure import RuntimeFailure
-from sampan.runtime.idmap import IdMapping, map_mount
+from sampan.runtime.idmap import IdMapping, in_namespace, map_mount
 from sampan.runtime.options import MountOptions
 from sampan.spec.record import dataclass
 
@@ -211,6 +217,28 @@ class FileSystemMount(Operation):
         return mount_fd
 
 
+def overlay(
+    kernel: Kernel,
+    context: Context,
+    data: Sequence[str],
+    attributes: int,
+    source: str,
+    ids: IdMapping | None,
+) -> int:
+    """Detached; `ids`: what its files' owners are in the container."""
+    if ids is None:
+        return make_overlay(kernel, data, attributes, source=source)
+    root = ids.root
+    return in_namespace(
+        kernel,
+        ids,
+        context.namespaces,
+        lambda fd: make_mapped_overlay(
+            kernel, data, attributes, user_namespace=fd, root=root, source=source
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class OverlayMount(Operation):
     """An image's layers, read-only. `part`: only what lies there in it, "" for all."""
@@ -219,6 +247,7 @@ class OverlayMount(Operation):
     destination: str
     options: MountOptions
     part: str = ""
+    ids: IdMapping | None = None
 
     def describe(self) -> str:
         return f'error mounting "{self.source or "overlay"}" to rootfs at "{self.destination}"'
@@ -226,8 +255,8 @@ class OverlayMount(Operation):
     def prepare(self, kernel: Kernel, context: Context) -> None:
         attributes = self.options.attr_set
         data = (*self.options.data, *(("ro",) if self.options.read_only else ()))
-        made = make_overlay(kernel, data, attributes, source=self.source or "overlay")
-        context.prepared[id(self)] = made
+        source = self.source or "overlay"
+        context.prepared[id(self)] = overlay(kernel, context, data, attributes, source, self.ids)
 
     def execute(self, kernel: Kernel, context: Context) -> None:
         tree = context.prepared[id(self)]

@@ -182,7 +182,9 @@ def _plan_root(config: dict[str, Any], root: Sequence[Mount], base: int) -> Oper
     if len(root) > 1:
         raise ValueError("a root file system is one mount")
     mount = root[0]
-    return rootfs.root_from_mounts(mount.type, mount.source, parse_options(mount.options), base)
+    options = parse_options(mount.options)
+    ids = idmap.parse_mappings({}, options, config.get("linux") or {})
+    return rootfs.root_from_mounts(mount.type, mount.source, options, base, ids)
 
 
 def _destination(entry: dict[str, Any]) -> str:
@@ -205,22 +207,25 @@ def _plan_mounts(config: dict[str, Any], base: int) -> list[Operation]:
                 raise ValueError(f"unknown option of a bind mount: {options.data[0]}")
             ids = idmap.parse_mappings(entry, options, config.get("linux") or {})
             plan.append(mounts.BindMount(os.path.abspath(source), destination, options, base, ids))
+        elif kind == "overlay":
+            ids = idmap.parse_mappings(entry, options, config.get("linux") or {})
+            plan.append(_plan_overlay(source, destination, options, ids))
         elif entry.get("uidMappings") or entry.get("gidMappings") or options.idmap:
             raise ValueError(f"mounts: {destination}: only bind mounts can have id mappings")
         elif options.copy_up and kind != "tmpfs":
             raise ValueError(f"mounts: {destination}: tmpcopyup is for tmpfs only")
-        elif kind == "overlay":
-            plan.append(_plan_overlay(source, destination, options))
         else:
             plan.append(mounts.FileSystemMount(kind, source, destination, options))
     return plan
 
 
-def _plan_overlay(source: str, destination: str, options: MountOptions) -> Operation:
+def _plan_overlay(
+    source: str, destination: str, options: MountOptions, ids: idmap.IdMapping | None
+) -> Operation:
     """Layers as `Mount` has them, topmost first, and the option by which a part of an image is wanted."""
     part = next((word.removeprefix(PART) for word in options.data if word.startswith(PART)), "")
     data = tuple(word for word in options.data if not word.startswith(PART))
-    return mounts.OverlayMount(source, destination, replace(options, data=data), part)
+    return mounts.OverlayMount(source, destination, replace(options, data=data), part, ids)
 
 
 def _has_own_dev(config: dict[str, Any]) -> bool:

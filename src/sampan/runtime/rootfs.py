@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 from sampan.linux import constants as c
-from sampan.linux.filesystems import make_overlay
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
-from sampan.runtime.mounts import clone_tree, set_attributes
+from sampan.runtime.idmap import IdMapping, map_mount
+from sampan.runtime.mounts import clone_tree, overlay, set_attributes
 from sampan.runtime.options import MountOptions
 from sampan.spec.record import dataclass
 
@@ -24,13 +24,14 @@ class OverlayRoot(Operation):
     source: str
     data: tuple[str, ...]
     attributes: int
+    ids: IdMapping | None = None
 
     def describe(self) -> str:
         return "error mounting the root file system (overlay)"
 
     def prepare(self, kernel: Kernel, context: Context) -> None:
         source = self.source or "overlay"
-        context.root_fd = make_overlay(kernel, self.data, self.attributes, source=source)
+        context.root_fd = overlay(kernel, context, self.data, self.attributes, source, self.ids)
         context.own_fds.append(context.root_fd)
 
     def execute(self, kernel: Kernel, context: Context) -> None:
@@ -42,6 +43,7 @@ class BindRoot(Operation):
     source: str
     options: MountOptions
     root_propagation: int
+    ids: IdMapping | None = None
 
     def describe(self) -> str:
         return f'error mounting "{self.source}" as the root file system'
@@ -53,6 +55,8 @@ class BindRoot(Operation):
             deep = c.AT_EMPTY_PATH | c.AT_RECURSIVE
             kernel.mount_setattr(context.root_fd, "", deep, propagation=self.root_propagation)
         set_attributes(kernel, context.root_fd, self.options)
+        if self.ids is not None:
+            map_mount(kernel, context.root_fd, self.ids, context.namespaces)
 
     def execute(self, kernel: Kernel, context: Context) -> None:
         attach_root(kernel, context)
@@ -125,9 +129,13 @@ class RootPropagation(Operation):
 
 
 def root_from_mounts(
-    mount_type: str, source: str, options: MountOptions, root_propagation: int
+    mount_type: str,
+    source: str,
+    options: MountOptions,
+    root_propagation: int,
+    ids: IdMapping | None = None,
 ) -> Operation:
     """One `Mount` that makes the root."""
     if mount_type == "overlay":
-        return OverlayRoot(source, options.data, options.attr_set & ~c.MOUNT_ATTR_RDONLY)
-    return BindRoot(os.path.abspath(source), options, root_propagation)
+        return OverlayRoot(source, options.data, options.attr_set & ~c.MOUNT_ATTR_RDONLY, ids)
+    return BindRoot(os.path.abspath(source), options, root_propagation, ids)

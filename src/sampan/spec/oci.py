@@ -7,7 +7,7 @@ already. Shape: runtime-spec 1.2, `config.md` and `config-linux.md`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -41,6 +41,13 @@ class Device(Struct, frozen=True, kw_only=True):
     uid: int = 0
     gid: int = 0
     access: str = "rwm"
+
+
+class IdMaps(Struct, frozen=True, kw_only=True):
+    """Of a user namespace: (id in the container, on the host, how many), …"""
+
+    uids: tuple[tuple[int, int, int], ...]
+    gids: tuple[tuple[int, int, int], ...]
 
 
 class Intent(Struct, frozen=True, kw_only=True):
@@ -88,6 +95,9 @@ class Intent(Struct, frozen=True, kw_only=True):
     init_binary: str = ""
     """On the host, for `--init`."""
 
+    id_maps: IdMaps | None = None
+    """Of the user namespace that the container joins."""
+
     init_by_default: bool = False
     no_new_privileges: bool = False
     """The daemon's default."""
@@ -123,6 +133,7 @@ def build_config(intent: Intent) -> dict[str, Any]:
         (*init, *intent.mounts),
         etc_files=intent.etc_files,
         shm_path=intent.shm_path,
+        mapped=intent.id_maps is not None,
         writable_cgroups=security.writable_cgroups,
     )
     if host.annotations:
@@ -177,6 +188,8 @@ def capability_sets(capabilities: list[str], *, root: bool) -> dict[str, list[st
 def _namespaces(intent: Intent) -> list[dict[str, str]]:
     host = intent.host_config
     namespaces = [{"type": "mount"}]
+    if intent.id_maps is not None:
+        namespaces.append({"type": "user"})
     for kind, mode in (
         ("network", host.network_mode),
         ("uts", host.uts_mode),
@@ -209,11 +222,14 @@ def _linux(
             **build_limits(host, intent.block_devices),
         },
         "devices": [_device(device) for device in intent.devices],
-        "sysctl": _sysctls(host, private),
+        "sysctl": _sysctls(host, private, intent.id_maps),
         "rootfsPropagation": root_propagation(intent.mounts),
         "maskedPaths": [],
         "readonlyPaths": [],
     }
+    if intent.id_maps is not None:
+        linux["uidMappings"] = _mappings(intent.id_maps.uids)
+        linux["gidMappings"] = _mappings(intent.id_maps.gids)
     if not host.privileged and not security.system_paths_unconfined:
         linux["maskedPaths"] = _or_default(host.masked_paths, defaults.masked_paths(intent.cpus))
         linux["readonlyPaths"] = _or_default(host.readonly_paths, defaults.READONLY_PATHS)
@@ -232,11 +248,19 @@ def _or_default(given: list[str] | None, usual: list[str] | tuple[str, ...]) -> 
     return list(usual) if given is None else list(given)
 
 
-def _sysctls(host: HostConfig, private: frozenset[str]) -> dict[str, str]:
+def _mappings(ranges: Iterable[tuple[int, int, int]]) -> list[dict[str, int]]:
+    return [dict(zip(("containerID", "hostID", "size"), entry)) for entry in ranges]
+
+
+def _sysctls(host: HostConfig, private: frozenset[str], maps: IdMaps | None) -> dict[str, str]:
     chosen = dict(host.sysctls or {})
     check_sysctls(chosen, private=private)
     if "network" in private:
-        return {**defaults.NETWORK_SYSCTLS, **chosen}
+        usual = dict(defaults.NETWORK_SYSCTLS)
+        if maps is not None:
+            # Groups without a mapping are no numbers in there.
+            usual["net.ipv4.ping_group_range"] = f"0 {maps.gids[0][2] - 1}"
+        return {**usual, **chosen}
     return chosen
 
 

@@ -48,15 +48,18 @@ def build_mounts(
     *,
     etc_files: Mapping[str, str],
     shm_path: str = "",
+    mapped: bool = False,
     writable_cgroups: bool = False,
 ) -> list[dict[str, Any]]:
-    """`mounts` are the user's; each hides the default at its place, and one on /dev all below it."""
+    """`mounts` are the user's; each hides the default at its place, and one on /dev all below it.
+
+    `mapped`: the files of /etc belong to the container's root, whoever that is on the host."""
     if host.ipc_mode == "host":
         shm_path = shm_path or "/dev/shm"
     own = _user_mounts(host, mounts)
     places = {mount.destination for mount in own}
     added = [
-        bind_mount(source, place, read_only=host.readonly_rootfs)
+        _etc_file(source, place, read_only=host.readonly_rootfs, mapped=mapped)
         for place, source in etc_files.items()
         if place not in places
     ]
@@ -69,6 +72,11 @@ def build_mounts(
     ]
     later = sorted([*own, *added], key=lambda mount: mount.destination.rstrip("/").count("/"))
     return [_entry(mount) for mount in [*usual, *later]]
+
+
+def _etc_file(source: str, place: str, *, read_only: bool, mapped: bool) -> Mount:
+    mount = bind_mount(source, place, read_only=read_only)
+    return mount._replace(options=(*mount.options, "idmap")) if mapped else mount
 
 
 def _user_mounts(host: HostConfig, mounts: Iterable[Mount]) -> list[Mount]:

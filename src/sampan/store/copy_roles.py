@@ -1,10 +1,11 @@
 """Worker roles of `docker cp`: look at a path of a container, pack what is there, unpack into it.
 
-    copy-stat  fds: channel, root?             {"name", "mode", "size", "mtime_ns", "link"}
-    copy-out   fds: channel, output, root?     the same, then the tar stream in `output`, then {}
-    copy-in    fds: channel, input, root?      {}
+    copy-stat  fds: channel, FOREIGN?            {"name", "mode", "size", "mtime_ns", "link"}
+    copy-out   fds: channel, output, FOREIGN?    the same, then the tar stream in `output`, then {}
+    copy-in    fds: channel, input, FOREIGN?     {}
 
-`args`: `path` in the container and `view` (`View.to_message`), unless a root is given: that of its process. Nothing
+`args`: `path` in the container and `view` (`View.to_message`), unless FOREIGN are given: root and
+user namespace of its process. Nothing
 runs inside the foreign root; it is only ever a descriptor to look things up below. The archive is decompressed
 here, before anything of it is looked at.
 """
@@ -16,6 +17,7 @@ import os
 import stat
 from typing import Any
 
+from sampan.linux import constants as c
 from sampan.linux.channel import Channel, Message
 from sampan.linux.kernel import LinuxKernel
 from sampan.store import places
@@ -81,7 +83,16 @@ COPY_ROLES = {"copy-stat": copy_stat, "copy-out": copy_out, "copy-in": copy_in}
 
 
 def _root(kernel: LinuxKernel, args: dict[str, Any], fds: list[int], *, writable: bool) -> int:
-    return fds[0] if fds else open_view(kernel, View.from_message(args["view"]), writable=writable)
+    if not fds:
+        return open_view(kernel, View.from_message(args["view"]), writable=writable)
+    root, user_namespace = fds
+    own = os.stat("/proc/self/ns/user")
+    if not os.path.samestat(os.fstat(user_namespace), own):
+        # So owners are what they are in there, and what is root there may no more than it.
+        kernel.setns(user_namespace, c.CLONE_NEWUSER)
+        kernel.setresgid(0, 0, 0)
+        kernel.setresuid(0, 0, 0)
+    return root
 
 
 def _devices(root: int) -> list[tuple[int, int]]:

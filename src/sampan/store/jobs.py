@@ -67,16 +67,23 @@ class Job:
     async def result(self) -> Message:
         """The worker's answer. Raises InvalidParameter when what it read was bad, OSError when the
         system failed it, SampanError when it died."""
+        message, fds = await self.answer()
+        for fd in fds:
+            os.close(fd)
+        return message
+
+    async def answer(self) -> tuple[Message, list[int]]:
+        """As `result`, with descriptors, the caller's from now on."""
         assert self._channel is not None
         await _readable(self._channel.fileno())
         packet = self._channel.receive()
         if packet is None:
             raise SampanError(f"the worker for {self._role!r} died before it had an answer")
         message, fds = packet
+        if "error" not in message:
+            return message, fds
         for fd in fds:
             os.close(fd)
-        if "error" not in message:
-            return message
         text = str(message["error"])
         if message.get("kind") == "input":
             raise InvalidParameter(text)
