@@ -105,7 +105,9 @@ def number(value: float) -> str:
     if value == 0 or 1e-6 <= abs(value) < 1e21:
         text = repr(value)
         if "e" in text:
-            text = f"{value:.0f}" if abs(value) >= 1 else f"{value:.20f}".rstrip("0")
+            digits, _, exponent = text.partition("e")
+            places = len(digits.partition(".")[2]) - int(exponent)
+            text = f"{value:.{max(places, 0)}f}"
         return text.removesuffix(".0")
     mantissa, _, exponent = repr(value).partition("e")
     return f"{mantissa.removesuffix('.0')}e{exponent[0]}{exponent[1:].lstrip('0')}"
