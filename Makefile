@@ -54,6 +54,7 @@ machine: $(VENV)/.tests ## all of the virtual machine with nothing but cgroup v2
 
 bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
 	@$(BIN)/python -m bench.bench
+	@$(BIN)/python -m bench.runtime_command
 	@$(BIN)/python -m bench.registry
 	@$(BIN)/python -m bench.images
 

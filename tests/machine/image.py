@@ -37,6 +37,7 @@ PACKAGES = (
     "kmod",
     "linux-image-cloud-amd64",
 )
+SYSTEMD = ("systemd", "dbus")  # of the machine whose first process it is
 TEST_TOOLS = ("pytest>=8", "pytest-asyncio>=1.0", "pytest-timeout>=2.3")
 DISK_SIZE = "1G"  # sparse
 PYTHON_PATH = "/usr/local/lib/python3.11/dist-packages"
@@ -68,11 +69,12 @@ mount -o move /dev /root/dev
 exec switch_root /root /init
 """
 
-# The console is ttyS0. What a script writes goes to ttyS1, between two lines that the harness looks for; a
-# word on the kernel's command line asks for a shell instead.
+# The console is ttyS0. What a script writes goes to ttyS1, between two lines that the harness looks for; words on
+# the kernel's command line ask for a shell instead, or for systemd, which then runs this once more as a service.
 INIT = """\
 #!/bin/busybox sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
+if [ "$1" != payload ]; then
 /bin/busybox mount -t proc proc /proc
 busybox mount -t sysfs sys /sys
 busybox mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /sys/fs/cgroup
@@ -85,6 +87,16 @@ busybox hostname machine
 busybox mount -o remount,rw /
 ip link set lo up
 busybox tar -x -f /dev/vdb -C /payload
+fi
+case "$1 $(busybox cat /proc/cmdline) " in
+payload*) ;;
+*" machine.systemd "*)
+    busybox mkdir -p /run/systemd/system /etc
+    busybox printf '[Unit]\\nDefaultDependencies=no\\n[Service]\\nType=oneshot\\nTimeoutStartSec=infinity\\n' >/run/systemd/system/payload.service
+    busybox printf 'ExecStart=/init payload\\nStandardOutput=null\\nStandardError=null\\n' >>/run/systemd/system/payload.service
+    exec /lib/systemd/systemd --unit=payload.service
+    ;;
+esac
 export PYTHONPATH=/payload/src:/payload PYTHONDONTWRITEBYTECODE=1
 cd /payload
 case " $(busybox cat /proc/cmdline) " in
@@ -129,17 +141,20 @@ class Image:
         subprocess.run(words, check=True, timeout=300, env=environment)
 
 
-def image() -> Image:
-    """Built at the first call and whenever this file, the dependencies or the release changed."""
-    parts = [Path(__file__).read_bytes(), *(word.encode() for word in requirements())]
+def image(*more: str, name: str = "machine") -> Image:
+    """Built at the first call and whenever this file, the dependencies or the release changed.
+
+    With `more` Debian packages it is another one, which has a name of its own.
+    """
+    parts = [Path(__file__).read_bytes(), *(word.encode() for word in (*more, *requirements()))]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    folder = CACHE / f"machine-{key}"
+    folder = CACHE / f"{name}-{key}"
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="machine-making-", dir=CACHE) as made:
-            _build(Image(Path(made)))
+            _build(Image(Path(made)), (*PACKAGES, *more))
             Path(made).chmod(0o755)
-            for old in CACHE.glob("machine-????????????????"):
+            for old in CACHE.glob(f"{name}-????????????????"):
                 shutil.rmtree(old)
             shutil.move(made, folder)
             Path(made).mkdir()  # for TemporaryDirectory to remove
@@ -153,8 +168,8 @@ def requirements() -> list[str]:
     return [*wanted, "typing_extensions", *TEST_TOOLS]
 
 
-def _build(new: Image) -> None:
-    bootstrap = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PACKAGES)}"]
+def _build(new: Image, packages: Sequence[str]) -> None:
+    bootstrap = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(packages)}"]
     bootstrap += [RELEASE, str(new.tree), package_sources()]
     subprocess.run(bootstrap, check=True, timeout=600)
     for name in NEEDLESS:

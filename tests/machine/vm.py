@@ -54,8 +54,8 @@ class Outcome:
         return f"{ending}\n{self.output[-8000:]}\nconsole:\n{self.console[-4000:]}"
 
 
-def run(made: Image, script: str, *, deadline: float) -> Outcome:
-    """Boot, run, power off; after `deadline` seconds the machine is killed."""
+def run(made: Image, script: str, *, deadline: float, words: str = "") -> Outcome:
+    """Boot, run, power off; after `deadline` seconds the machine is killed. `words` are for its kernel and init."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="machine-") as name:
         folder = Path(name)
@@ -63,7 +63,7 @@ def run(made: Image, script: str, *, deadline: float) -> Outcome:
         serial = [f"file:{folder / port}" for port in ("console", "output")]
         with open(folder / "errors", "wb") as errors:
             process = subprocess.Popen(
-                _command(made, folder / "payload.tar", serial, KERNEL_WORDS),
+                _command(made, folder / "payload.tar", serial, f"{KERNEL_WORDS} {words}"),
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

@@ -35,6 +35,10 @@ from sampan.runtime.undo import Undo, kill_and_reap
 from sampan.spec.record import dataclass, field
 from sampan.spec.typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.linux.systemd import Scope
+
 READY_DEADLINE = 120.0
 _CAP_SYS_ADMIN = capabilities.CAP_SYS_ADMIN
 
@@ -120,7 +124,10 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     if made.cgroup_path is not None:
         context.cgroup = Cgroup(made.cgroup_path, made.hierarchies)
         undo.add("remove the cgroup", context.cgroup.remove)
-        context.cgroup.begin()
+        if request.scope is None:
+            context.cgroup.begin()
+        else:
+            undo.add("stop the scope", lambda: _stop_scope(request))
     # Who may mount nothing here may do so in a user namespace of his own, where init is root.
     inside = "user" in made.namespaces.new and not capabilities.held_mask() & _CAP_SYS_ADMIN
     if not inside:
@@ -145,13 +152,13 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     if init.user_namespace and not request.terminal:
         # In there nobody can give away what belongs to the host.
         give_stdio(kernel, host_uid(request.config, made.command.uid), request.stdio)
-    pid, pidfd = _clone(kernel, made.namespaces, context, init, hidden=not inside)
+    pid, pidfd = _clone(kernel, made.namespaces, context, init, request.scope, hidden=not inside)
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
     theirs.close()
     context.close(kernel)
     try:
         warnings = made.warnings + _set_up_from_outside(
-            kernel, request.config, context, init, ours, pid, undo
+            kernel, request, context, init, ours, pid, undo
         )
         _run_own_hooks(kernel, made.hooks, request.state or {}, ours, pid)
     except Exception:
@@ -232,9 +239,16 @@ def _console_size(process: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _clone(
-    kernel: Kernel, namespaces: Namespaces, context: Context, init: Init, *, hidden: bool
+    kernel: Kernel,
+    namespaces: Namespaces,
+    context: Context,
+    init: Init,
+    scope: Scope | None,
+    *,
+    hidden: bool,
 ) -> tuple[int, int]:
-    cgroup_fd = context.cgroup.clone_fd() if context.cgroup is not None else None
+    own = context.cgroup if scope is None else None  # a scope begins with a process that is there
+    cgroup_fd = own.clone_fd() if own is not None else None
     through = _joining(kernel, context.namespaces)
     try:
         pid, pidfd = clone_child(
@@ -272,7 +286,7 @@ def _joining(kernel: Kernel, joined: Mapping[str, int]) -> Callable[[int], None]
 
 def _set_up_from_outside(
     kernel: Kernel,
-    config: dict[str, Any],
+    request: Request,
     context: Context,
     init: Init,
     channel: Channel,
@@ -280,6 +294,7 @@ def _set_up_from_outside(
     undo: Undo,
 ) -> list[str]:
     """What only the host can do, while init mounts; returns warnings."""
+    config, scope = request.config, request.scope
     linux = config.get("linux") or {}
     if init.new_user_namespace:
         write_id_maps(kernel, pid, linux)
@@ -290,6 +305,8 @@ def _set_up_from_outside(
     warnings = write_oom_score(kernel, pid, (config.get("process") or {}).get("oomScoreAdj"))
     if context.cgroup is not None:
         try:
+            if scope is not None:
+                _start_scope(scope, pid, request)
             context.cgroup.finish()
             warnings += context.cgroup.apply(linux.get("resources") or {})
             if init.user_namespace:
@@ -297,6 +314,22 @@ def _set_up_from_outside(
         except (OSError, ValueError) as error:
             raise RuntimeFailure.during("error setting cgroup limits", error, init=False) from None
     return warnings
+
+
+def _stop_scope(request: Request) -> None:
+    from sampan.linux import systemd
+
+    assert request.scope is not None
+    systemd.stop_scope(request.scope)
+
+
+def _start_scope(scope: Scope, pid: int, request: Request) -> None:
+    # For the few whose cgroups systemd makes; this is still the host.
+    from sampan.linux import systemd
+
+    name = (request.state or {}).get("id", "")
+    resources = (request.config.get("linux") or {}).get("resources") or {}
+    systemd.start_scope(scope, pid, f"container {name}".strip(), resources)
 
 
 def _run_own_hooks(

@@ -26,11 +26,12 @@ USAGE = 3
 class Tool:
     """One call of the command."""
 
-    def __init__(self, store: Store, journal: Journal, options: Options) -> None:
+    def __init__(self, store: Store, journal: Journal, options: Options, *, systemd: bool) -> None:
         self.kernel = LinuxKernel()
         self.store = store
         self.journal = journal
         self.options = options
+        self.systemd = systemd
 
     @property
     def container_id(self) -> str:
@@ -68,7 +69,9 @@ class Tool:
     def _make(self, *, detached: bool):  # type: ignore[no-untyped-def]
         from sampan.runtime.tool.creating import make
 
-        made, warnings = make(self.kernel, self.store, self.options, detached=detached)
+        made, warnings = make(
+            self.kernel, self.store, self.options, detached=detached, systemd=self.systemd
+        )
         self.warn(warnings)
         return made
 
@@ -199,12 +202,12 @@ def _carry_out(top: Options, name: str, own: Options) -> int:
         return 1
     try:
         if top.switch("systemd-cgroup"):
-            raise ToolError("--systemd-cgroup: cgroups by systemd are not supported")
+            _require_systemd()
         mode = top.text("rootless", "auto")
         if mode not in ("true", "false", "auto"):
             raise ToolError(f'--rootless: expected true, false or auto, not "{mode}"')
         root = top.text("root") or rootless.default_root(mode)
-        tool = Tool(Store(root), journal, own)
+        tool = Tool(Store(root), journal, own, systemd=top.switch("systemd-cgroup"))
         action: Callable[[], int] = getattr(tool, name)
         return action()
     except BrokenPipeError:
@@ -218,6 +221,20 @@ def _carry_out(top: Options, name: str, own: Options) -> int:
         return EXEC_FAILED if name == "exec" else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def _require_systemd() -> None:
+    from sampan.linux import systemd
+    from sampan.linux.cgroup import detect
+
+    if not systemd.booted():
+        raise ToolError(
+            "systemd cgroup flag passed, but systemd support for managing cgroups is not available"
+        )
+    if detect().mode != "v2":
+        raise ToolError("--systemd-cgroup: only with cgroup v2")
+    if os.geteuid():
+        raise ToolError("--systemd-cgroup: only for root")
 
 
 def entry() -> None:

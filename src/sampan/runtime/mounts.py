@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-import re
 import stat
 from collections.abc import Sequence
 
@@ -29,8 +28,6 @@ from sampan.runtime.idmap import IdMapping, in_namespace, map_mount
 from sampan.runtime.options import MountOptions
 from sampan.spec.record import dataclass
 
-# A path of another container, for what containers share.
-_OF_ANOTHER = re.compile(r"/proc/(\d+)/root(/.*)", re.ASCII)
 _ONTO = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
 # What lxcfs and the like may replace with files of their own; runc's list.
 _ALLOWED_INSIDE_PROC = frozenset(
@@ -40,6 +37,15 @@ _ALLOWED_INSIDE_PROC = frozenset(
         *("sys/kernel/ns_last_pid", "sys/crypto/fips_enabled", "net/dev"),
     )
 )
+
+
+def _of_another(source: str) -> tuple[int, str] | None:
+    """Whose and which, where it is a path of another container's (`/proc/PID/root/…`), for what containers share."""
+    words = source.split("/", 4)
+    if len(words) < 5 or words[:2] != ["", "proc"] or words[3] != "root":
+        return None
+    pid = words[2]
+    return (int(pid), f"/{words[4]}") if pid.isascii() and pid.isdigit() else None
 
 
 def attach(kernel: Kernel, mount_fd: int, place_fd: int) -> None:
@@ -135,9 +141,9 @@ class BindMount(Operation):
 
     def _clone(self, kernel: Kernel) -> int:
         recursive = self.options.recursive
-        other = _OF_ANOTHER.fullmatch(self.source)
+        other = _of_another(self.source)
         if other is not None:
-            return clone_from_namespace(kernel, int(other[1]), other[2], recursive=recursive)
+            return clone_from_namespace(kernel, *other, recursive=recursive)
         return clone_tree(kernel, c.AT_FDCWD, self.source, recursive=recursive)
 
     def execute(self, kernel: Kernel, context: Context) -> None:

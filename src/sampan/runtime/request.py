@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from sampan.linux.systemd import Scope
+
 NO_STDIO = (0, 1, 2)
 
 
@@ -36,6 +38,7 @@ class Request:
     preserve_fds: int = 0  # so many descriptors from 3 on stay open
     new_keyring: bool = True
     pivot: bool = True
+    scope: Scope | None = None  # systemd makes the cgroup, which `cgroupsPath` leads to
 
 
 @dataclass(frozen=True, slots=True)

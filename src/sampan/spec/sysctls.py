@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sampan.errors import InvalidParameter
 
-_IPC = frozenset(
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What docker's client and runc let pass; the daemon knows some that came to IPC namespaces later.
+COMMON_IPC = frozenset(
     "kernel." + name
     for name in (
-        *("auto_msgmni", "msgmax", "msgmnb", "msgmni", "msg_next_id", "sem", "sem_next_id"),
-        *("shmall", "shmmax", "shmmni", "shm_next_id", "shm_rmid_forced"),
+        *("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"),
     )
 )
+_IPC = COMMON_IPC | {
+    "kernel." + name for name in ("auto_msgmni", "msg_next_id", "sem_next_id", "shm_next_id")
+}
+_UTS = ("kernel.domainname", "kernel.hostname")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@")
 _VALUE_LIMIT = 4096
+
+
+def namespace_of(key: str, ipc: frozenset[str] = COMMON_IPC) -> str | None:
+    """The kind of namespace that holds the setting of this dotted name, None for one of the host's."""
+    if key in ipc or key.startswith("fs.mqueue."):
+        return "ipc"
+    if key.startswith("net."):
+        return "network"
+    return "uts" if key in _UTS else None
 
 
 def check_sysctls(sysctls: Mapping[str, str], *, private: frozenset[str]) -> None:
@@ -39,15 +54,10 @@ def _breaks(value: str) -> bool:
 
 
 def _check_namespace(key: str, private: frozenset[str]) -> None:
-    if key in _IPC or key.startswith("fs.mqueue."):
-        needed = "ipc"
-    elif key.startswith("net."):
-        needed = "network"
-    elif key == "kernel.domainname":
-        needed = "uts"
-    elif key == "kernel.hostname":
+    needed = namespace_of(key, _IPC)
+    if key == "kernel.hostname":
         raise InvalidParameter(f'sysctl "{key}" conflicts with the --hostname option')
-    else:
+    if needed is None:
         raise InvalidParameter(f'sysctl "{key}" is not in a separate kernel namespace')
     if needed not in private:
         raise InvalidParameter(f'sysctl "{key}" not allowed in host {needed} namespace')

@@ -7,6 +7,7 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from sampan.cli.kinds import Kind, parse_int, parse_uint
 from sampan.cli.units import parse_bytes
+from sampan.spec.sysctls import namespace_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,19 +19,6 @@ core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime
 sigpending stack
 """
 _ULIMITS = frozenset(_ULIMITS_WORDS.split())
-_SYSCTLS = frozenset(
-    f"kernel.{name}"
-    for name in [
-        "msgmax",
-        "msgmnb",
-        "msgmni",
-        "sem",
-        "shmall",
-        "shmmax",
-        "shmmni",
-        "shm_rmid_forced",
-    ]
-)
 _ALNUM = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
@@ -156,7 +144,7 @@ def parse_link(text: str) -> str:
 
 def parse_sysctl(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    if equals and (name in _SYSCTLS or name.startswith(("net.", "fs.mqueue."))):
+    if equals and namespace_of(name) in ("ipc", "network"):
         return name, value
     raise ValueError(f"sysctl '{text}' is not allowed")
 

@@ -10,6 +10,10 @@ from sampan.runtime.tool.validate import check_config, check_process
 from sampan.spec import quickjson
 from sampan.spec.typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.linux.systemd import Scope
+
 CONFIG = "config.json"
 _LIMIT = 64 * 1024 * 1024
 
@@ -31,8 +35,13 @@ def read_json(path: str, what: str) -> Any:
         raise ToolError(f"{what} {path}: {error}") from None
 
 
-def load_bundle(folder: str, container_id: str) -> dict[str, Any]:
-    """Raises ToolError, with the path of the field that is wrong."""
+def load_bundle(
+    folder: str, container_id: str, *, systemd: bool
+) -> tuple[dict[str, Any], Scope | None]:
+    """With `systemd` its cgroup is to be a scope of systemd's.
+
+    Raises ToolError, with the path of the field that is wrong.
+    """
     base = os.path.abspath(folder)
     config = read_json(os.path.join(base, CONFIG), "JSON specification file")
     check_config(config)
@@ -45,9 +54,20 @@ def load_bundle(folder: str, container_id: str) -> dict[str, Any]:
             mount["source"] = os.path.join(base, mount.get("source") or "")
     linux = config.setdefault("linux", {})
     _allow_default_devices(linux)
+    scope = _scope(linux.get("cgroupsPath") or "", container_id) if systemd else None
     path = linux.get("cgroupsPath") or f"/{DEFAULT_PARENT}/{container_id}"
+    path = path if scope is None else scope.cgroup
     linux["cgroupsPath"] = posixpath.normpath("/" + path.lstrip("/"))
-    return dict(config)
+    return dict(config), scope
+
+
+def _scope(path: str, container_id: str) -> Scope:
+    from sampan.linux.systemd import parse_path
+
+    try:
+        return parse_path(path, container_id)
+    except ValueError as error:
+        raise ToolError(f"linux.cgroupsPath: {error}") from None
 
 
 # Every container may use these, config-linux.md, "Default Devices", and make nodes (which it then may not open).

@@ -17,6 +17,10 @@ from sampan.runtime.tool.terminals import check_terminal, hand_over
 from sampan.spec.record import dataclass, replace
 from sampan.spec.typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.linux.systemd import Scope
+
 
 @dataclass(slots=True)
 class Made:
@@ -25,13 +29,16 @@ class Made:
 
 
 def make(
-    kernel: Kernel, store: Store, options: Options, *, detached: bool
+    kernel: Kernel, store: Store, options: Options, *, detached: bool, systemd: bool
 ) -> tuple[Made, list[str]]:
-    """The container, and warnings. With `detached` init waits at the gate once its creator leaves."""
+    """The container, and warnings. With `detached` init waits at the gate once its creator leaves.
+
+    With `systemd` that makes its cgroup.
+    """
     container_id = options.words[0]
     store.folder(container_id)  # the id is checked first of all
     bundle = os.path.abspath(options.text("bundle", "."))
-    config = load_bundle(bundle, container_id)
+    config, scope = load_bundle(bundle, container_id, systemd=systemd)
     check_terminal(
         terminal=bool(config["process"].get("terminal")),
         detached=detached,
@@ -39,12 +46,12 @@ def make(
     )
     preserved = open_descriptors(config, options.number("preserve-fds"))
     warnings = rootless.adapt(config)
-    record = _first_record(container_id, bundle, config)
+    record = _first_record(container_id, bundle, config, scope)
     folder = store.reserve(container_id)
     try:
         store.write(record)
         _require_unused(record)
-        made = _create(kernel, store, folder, record, options, preserved, detached=detached)
+        made = _create(kernel, store, folder, record, options, preserved, scope, detached=detached)
     except BaseException:
         store.forget(container_id)
         raise
@@ -58,6 +65,7 @@ def _create(
     record: Record,
     options: Options,
     preserved: int,
+    scope: Scope | None,
     *,
     detached: bool,
 ) -> Made:
@@ -73,6 +81,7 @@ def _create(
         preserve_fds=preserved,
         new_keyring=not options.switch("no-new-keyring"),
         pivot=not options.switch("no-pivot"),
+        scope=scope,
     )
     created = create(kernel, request)
     try:
@@ -106,7 +115,9 @@ def hook_state(record: Record) -> dict[str, Any]:
     return state
 
 
-def _first_record(container_id: str, bundle: str, config: dict[str, Any]) -> Record:
+def _first_record(
+    container_id: str, bundle: str, config: dict[str, Any], scope: Scope | None
+) -> Record:
     now = time.time_ns()
     created = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
     return Record(
@@ -120,6 +131,7 @@ def _first_record(container_id: str, bundle: str, config: dict[str, Any]) -> Rec
         creator_start=process.start_time(os.getpid()),
         boot_id=process.boot_id(),
         annotations=dict(config.get("annotations") or {}),
+        scope="" if scope is None else f"{scope.name} {scope.slice}",
     )
 
 

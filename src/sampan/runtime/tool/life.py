@@ -159,6 +159,10 @@ def _end_creator(kernel: Kernel, store: Store, record: Record) -> None:
 def destroy(kernel: Kernel, store: Store, record: Record) -> list[str]:
     kill_all(kernel, record)
     group = group_of(record)
+    if record.scope:
+        from sampan.linux.systemd import Scope, stop_scope
+
+        stop_scope(Scope(*record.scope.split(" ")))
     if group is not None:
         group.remove()
         if record.cgroup.startswith(f"/{DEFAULT_PARENT}/"):

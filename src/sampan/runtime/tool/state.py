@@ -47,6 +47,7 @@ class Record:
     pid_start: int = 0
     boot_id: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
+    scope: str = ""  # systemd's unit and slice, where it has made the cgroup: "NAME SLICE"
 
 
 def check_id(container_id: str) -> None:

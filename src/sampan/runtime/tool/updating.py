@@ -44,6 +44,10 @@ def update(store: Store, options: Options) -> list[str]:
     resources = _resources(options)
     check_resources(resources, "resources")
     try:
+        if record.scope:
+            from sampan.linux.systemd import Scope, update_scope
+
+            update_scope(Scope(*record.scope.split(" ")), resources)
         warnings = group.apply(resources)
     except ValueError as error:
         raise ToolError(str(error)) from None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sampan.runtime.namespaces import FLAGS
 from sampan.runtime.tool.state import ToolError
 from sampan.spec import quickjson
+from sampan.spec.sysctls import namespace_of
 from sampan.spec.typing import Any
 
 Check = Callable[[Any, str], None]
@@ -400,19 +401,6 @@ def _check_names(config: dict[str, Any]) -> None:
         check_sysctl(name, kinds)
 
 
-_IPC_SYSCTLS = frozenset(
-    f"kernel.{name}"
-    for name in (
-        "msgmax",
-        "msgmnb",
-        "msgmni",
-        "sem",
-        "shmall",
-        "shmmax",
-        "shmmni",
-        "shm_rmid_forced",
-    )
-)
 _SYSCTL = _LOWER | _UPPER | _DIGITS | set("_@:./-")
 
 
@@ -421,13 +409,7 @@ def check_sysctl(name: str, kinds: set[str]) -> None:
     if not _SYSCTL.issuperset(name) or not all(name.replace("/", ".").split(".")):
         raise ToolError(f"linux.sysctl[{quickjson.dumps(name)}]: is not the name of a sysctl")
     dotted = name.replace("/", ".")
-    needed = None
-    if dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
-        needed = "ipc"
-    elif dotted.startswith("net."):
-        needed = "network"
-    elif dotted in ("kernel.domainname", "kernel.hostname"):
-        needed = "uts"
+    needed = namespace_of(dotted)
     if needed is None:
         raise ToolError(
             f"linux.sysctl[{quickjson.dumps(name)}]: is not in a separate kernel namespace"
