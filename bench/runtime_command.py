@@ -35,8 +35,7 @@ TOOL = str(Path(sys.executable).parent / "sampan-runtime")
 SOURCE = str(Path(__file__).parents[1] / "src")
 ISOLATED = [sys.executable, "-I", "-S", "-B", "-c"]
 IMPORTS = (
-    "import sys, _collections_abc; sys.modules['collections.abc'] = _collections_abc; "
-    f"sys.path.append({SOURCE!r}); import sampan.runtime.main, "
+    f"import sys; sys.path.append({SOURCE!r}); import sampan.runtime.main, "
     "sampan.runtime.tool.creating, sampan.runtime.tool.life, sampan.runtime.tool.foreground"
 )
 

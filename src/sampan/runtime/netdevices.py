@@ -74,8 +74,11 @@ def _send(devices: list[_Device], place: int) -> None:
         for device in devices:
             link = here.link(device.name)
             device.up = link.up
+            # Of IPv6 the kernel makes the link's own anew; of IPv4 169.254.0.0/16 is as good as any.
             device.addresses = [
-                a for a in here.addresses(link.index) if not a.address.is_link_local
+                a
+                for a in here.addresses(link.index)
+                if a.address.version == 4 or not a.address.is_link_local
             ]
             here.set_link(link.index, netns_fd=place, name=device.inside)
             device.moved = True

@@ -258,12 +258,14 @@ def test_a_network_device_moves_in(tool: Tool) -> None:
         ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"], check=True
     )
     try:
-        subprocess.run(["ip", "addr", "add", "198.51.100.7/24", "dev", name], check=True)
+        for address in ("198.51.100.7/24", "169.254.169.13/32"):
+            subprocess.run(["ip", "addr", "add", address, "dev", name], check=True)
         config = tool.configure()
         config["linux"]["netDevices"] = {name: {"name": "inside0"}}
         os.symlink("busybox", tool.bundle / "rootfs/bin/ip")
         text = "\n".join(run(tool, config, "ip", "addr", "show", "inside0"))
         assert "198.51.100.7/24" in text
+        assert "169.254.169.13/32" in text
         assert ",UP" in text
         assert not Path(f"/sys/class/net/{name}").exists()
         config["linux"]["netDevices"] = {"nope0": {}}
