@@ -88,14 +88,25 @@ def start_scope(scope: Scope, pid: int, description: str, resources: dict[str, A
         *((f"{kind}Accounting", Variant("b", True)) for kind in ("CPU", "Memory", "IO", "Tasks")),
         *properties_of(resources),
     ]
-    values: tuple[Any, ...] = (scope.name, "fail", properties, [])
-    _run_job(scope, "StartTransientUnit", "ssa(sv)a(sa(sv))", values)
+    with Connection.open(SOCKET) as bus:
+        values = (scope.name, "fail", properties, [])
+        (job,) = bus.call(*_MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", values)
+        for message in bus.signals():
+            # JobRemoved(number, job, unit, result)
+            if len(message.body) == 4 and message.body[1] == job:
+                if message.body[3] != "done":
+                    raise OSError(5, f"systemd: start of {scope.name}: {message.body[3]}")
+                return
 
 
 def stop_scope(scope: Scope) -> None:
-    """Nothing to stop is no error: a scope ends with its last process."""
+    """Does not wait: of a scope without processes there is nothing to wait for but systemd's own books.
+
+    Nothing to stop is no error: a scope ends with its last process.
+    """
     try:
-        _run_job(scope, "StopUnit", "ss", (scope.name, "replace"))
+        with Connection.open(SOCKET) as bus:
+            bus.call(*_MANAGER, "StopUnit", "ss", (scope.name, "replace"))
     except DBusError as error:
         if error.name != "org.freedesktop.systemd1.NoSuchUnit":
             raise
@@ -110,17 +121,6 @@ def update_scope(scope: Scope, resources: dict[str, Any]) -> None:
         with Connection.open(SOCKET) as bus:
             values = (scope.name, True, properties)
             bus.call(*_MANAGER, "SetUnitProperties", "sba(sv)", values)
-
-
-def _run_job(scope: Scope, method: str, signature: str, values: tuple[Any, ...]) -> None:
-    with Connection.open(SOCKET) as bus:
-        (job,) = bus.call(*_MANAGER, method, signature, values)
-        for message in bus.signals():
-            # JobRemoved(number, job, unit, result)
-            if len(message.body) == 4 and message.body[1] == job:
-                if message.body[3] not in ("done", "skipped"):
-                    raise OSError(5, f"systemd: {method} of {scope.name}: {message.body[3]}")
-                return
 
 
 def properties_of(resources: dict[str, Any]) -> list[tuple[str, Variant]]:
