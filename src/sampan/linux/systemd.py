@@ -89,7 +89,7 @@ def start_scope(scope: Scope, pid: int, description: str, resources: dict[str, A
         *properties_of(resources),
     ]
     with Connection.open(SOCKET) as bus:
-        values = (scope.name, "fail", properties, [])
+        values: tuple[Any, ...] = (scope.name, "fail", properties, [])
         (job,) = bus.call(*_MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", values)
         for message in bus.signals():
             # JobRemoved(number, job, unit, result)
