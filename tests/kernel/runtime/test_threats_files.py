@@ -318,7 +318,7 @@ def test_a_destination_that_is_swapped_meanwhile(
 # -- R8 ------------------------------------------------------------------------------------------
 
 
-def naive_give(_kernel: Kernel, uid: int) -> None:
+def naive_give(_kernel: Kernel, uid: int, _fds: Any = ()) -> None:
     """Whatever the streams are, the user gets them."""
     for fd in (0, 1, 2):
         os.fchown(fd, uid, -1)
@@ -336,7 +336,7 @@ def test_streams_that_are_files_stay_the_hosts(
     os.symlink(str(box.folder / "secret"), shared / "null")
     (box.folder / "secret").write_text("secret")
     if naive:
-        monkeypatch.setattr(command, "_give_stdio", naive_give)
+        monkeypatch.setattr(command, "give_stdio", naive_give)
     config = box.config("sh", "-c", "stat -L -c %t:%T /proc/self/fd/0", user={"uid": 9, "gid": 9})
     config["mounts"] = [m for m in config["mounts"] if not m["destination"].startswith("/dev")]
     bind = {"destination": "/dev", "type": "bind", "source": str(shared), "options": ["rbind"]}
