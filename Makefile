@@ -44,7 +44,6 @@ check: $(VENV)/.tests ## lint, types, layering, unit and contract tests (no root
 
 kernel: $(VENV)/.tests ## tests that need root: namespaces, mounts, cgroups, links
 	$(PYTEST) tests/kernel
-	SAMPAN_OPERATIONS=1000 $(PYTEST) tests/compat/test_networks.py -k at_random
 
 compat: $(VENV)/.tests ## the real docker command and sampan against live daemons, dockerd beside them
 	$(PYTEST) tests/compat
@@ -57,6 +56,7 @@ bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
 	@$(BIN)/python -m bench.runtime_command
 	@$(BIN)/python -m bench.registry
 	@$(BIN)/python -m bench.images
+	@$(BIN)/python -m bench.networks
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import subprocess
@@ -20,7 +19,7 @@ from tests.engines import Driver, Engine, running_engine, wait_until
 from tests.rootfs import busybox_tar
 
 OUTSIDE = "192.0.2.1"
-OPERATIONS = int(os.environ.get("SAMPAN_OPERATIONS", "160"))  # 1,000 in `make kernel`
+OPERATIONS = 1000
 
 
 @pytest.fixture
