@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,3 +233,39 @@ def test_ipv6_inside_and_outside(pair: Pair) -> None:
     place = pair.b.inspect("two")["NetworkSettings"]["Networks"]["far"]
     assert place["GlobalIPv6Address"] == "fd77::8000:0:0:0"
     assert pair.a("exec", "one", "ping", "-6", "-c1", "-W3", "fd77::8000:0:0:0").code == 0
+
+
+def test_peers_found_by_name(tmp_path: Path) -> None:
+    """A name that leads to all hosts, this one too: who it leads to later is heard from then on."""
+    hosts = Host(), Host()
+    engines: list[Engine] = []
+    names = tmp_path / "hosts"
+    names.write_text(f"{A} all.test\n")
+    try:
+        wire(*hosts)
+        for name, host in zip("ab", hosts, strict=True):
+            engine = Engine("sampand", tmp_path / name, host)
+            mount = f'mount --bind {names} /etc/hosts && exec "$@"'
+            daemon = [sys.executable, "-m", "sampan.daemon"]
+            engine.program = ["unshare", "-m", "sh", "-c", mount, "sh", *daemon]
+            engines.append(engine.start())
+        pair = Pair(Driver(engines[0], "docker"), Driver(engines[1], "sampan"))
+        for number, (driver, local) in enumerate(zip(pair, (A, B), strict=True)):
+            driver.load_image(busybox_tar(), "busybox")
+            part = f"10.77.0.{128 * number}/25"
+            flags = ("--subnet", SUBNET, "--ip-range", part, "--opt", f"local={local}")
+            create(driver, *flags, "--opt", "peers=dns:all.test")
+        run(pair.a, "one")
+        there = run(pair.b, "two")
+        assert not reaches(pair.a, "one", there)  # a knows of nobody yet
+        names.write_text(f"{A} all.test\n{B} all.test\n")
+        wait_until(lambda: reaches(pair.a, "one", "two"), "the other host to be found", 40)
+        names.write_text(f"{A} all.test\n10.250.0.44 all.test\n")
+        wait_until(lambda: not reaches(pair.a, "one", there), "the other host to be left", 40)
+        for driver in pair:
+            driver.close()
+    finally:
+        for engine in engines:
+            engine.dispose()
+        for host in hosts:
+            host.close()
