@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +299,65 @@ def test_after_the_daemons_death(private: Driver) -> None:
     private.ok("rm", "-f", "c1", "c2", "c3")
     private.ok("network", "rm", "n1")
     wait_until(lambda: state(engine) == before, "the host as it was")
+
+
+KILLED = (
+    "network create k1",
+    "run -d --name k --network n1 -p 8099:80 busybox sleep 1000",
+    "network connect n2 c1",
+    "network disconnect n1 c1",
+    "network rm spare",
+    "rm -f c1",
+)
+
+
+@pytest.mark.parametrize("command", KILLED, ids=lambda text: text[:20])
+def test_killed_at_any_point(private: Driver, command: str) -> None:
+    """The daemon is killed while it makes or changes networks, sooner or later: when it is back, bridges and links
+    are what its records say, everything works, and in the end the host is as it was."""
+    engine = private.engine
+    for name in ("n1", "n2"):
+        private.ok("network", "create", name)
+    before = everything(engine)
+    for delay in (0.02, 0.06, 0.12, 0.25):
+        private("network", "create", "spare")
+        run(private, "c1", "--network", "n1", "-p", "8098:80")
+        client = private.popen(*command.split())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            client.wait(delay)
+        engine.kill()
+        client.wait()
+        engine.start()
+        known = {
+            f"br-{item['Id'][:12]}"
+            for item in engine.request("GET", "/networks")[1]
+            if item["Driver"] == "bridge" and item["Name"] != "bridge"
+        }
+        assert set(re.findall(r"br-[0-9a-f]{12}", bridges(engine))) == known
+        endpoints = {
+            each["EndpointID"]
+            for item in engine.containers()
+            for each in item["NetworkSettings"]["Networks"].values()
+            if item["State"] == "running"
+        }
+        wait_until(partial(has_links, engine, len(endpoints)), f"{len(endpoints)} links")
+        engine.remove_containers()
+        run(private, "after", "--network", "n2", "-p", "8098:80", "-p", "8099:80")
+        assert reaches(private, "after", OUTSIDE)
+        private.ok("rm", "-f", "after")
+        for name in ("k1", "spare"):
+            private("network", "rm", name)
+        wait_until(lambda: everything(engine) == before, "the host as it was")
+
+
+def bridges(engine: Engine) -> str:
+    words = [*engine.host.enter(), "ip", "-o", "link", "show", "type", "bridge"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def has_links(engine: Engine, count: int) -> bool:
+    """Of containers that run."""
+    return everything(engine).count("alias sampan:") == count
 
 
 def everything(engine: Engine) -> str:

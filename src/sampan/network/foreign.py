@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from enum import IntEnum
 
+from sampan.linux import legacy_iptables
 from sampan.linux.nft import Nft, NftError
+
+log = logging.getLogger(__name__)
 
 _TABLE = re.compile(r"^table (\S+) (\S+) \{")
 _LETS_ANSWERS_PASS = "ufw-before-forward"  # ufw's policy is to drop, but for flows that were let in
@@ -29,7 +33,20 @@ def look(nft: Nft) -> Danger:
     policies = forward_policies(listing)
     if "drop" in policies and _LETS_ANSWERS_PASS not in listing:
         return Danger.EVERY
-    return Danger.FIRST if policies or uses_legacy() else Danger.NONE
+    legacy = look_at_legacy()
+    return max(legacy, Danger.FIRST) if policies else legacy
+
+
+def look_at_legacy() -> Danger:
+    """At the old iptables, which tells nobody of its changes: they count from the next look on."""
+    if not uses_legacy():
+        return Danger.NONE
+    try:
+        drops, entries = legacy_iptables.forward_policy_drops()
+    except OSError as error:
+        log.warning("the rules of the old iptables cannot be read: %s", error)
+        return Danger.EVERY
+    return Danger.EVERY if drops and _LETS_ANSWERS_PASS.encode() not in entries else Danger.FIRST
 
 
 def forward_policies(listing: str) -> set[str]:

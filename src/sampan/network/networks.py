@@ -481,7 +481,9 @@ class Networks:
 
     def _made_by_us(self, pid: int) -> bool:
         host = self._opened
-        return (host is not None and host.table.made_by(pid)) or pid == self._warden.pid
+        return pid != 0 and (
+            (host is not None and host.table.made_by(pid)) or pid == self._warden.pid
+        )
 
     def _on_rules(self, damaged: bool) -> None:
         """Somebody else changed rules: ours are mended, and others' looked at."""

@@ -157,12 +157,17 @@ async def _disconnect(services: Services, actor: Actor, network: NetworkRecord) 
     endpoints = {name: item for name, item in record.endpoints.items() if name != network.name}
     asked = dict(record.networking.endpoints_config or {})
     asked.pop(network.name, None)
-    if known.endpoint_id:
-        await take_out(services, record, network.name, known)
+    before = record
     record = msgspec.structs.replace(
         record, endpoints=endpoints, networking=NetworkingConfig(endpoints_config=asked)
     )
-    actor.save(record)
+    actor.save(record)  # the row first: a link without one is an orphan to the next daemon
+    try:
+        if known.endpoint_id:
+            await take_out(services, record, network.name, known)
+    except BaseException:
+        actor.save(before)
+        raise
     if record.state.alive:
         await _settle(services, record)
 
