@@ -305,6 +305,37 @@ async def test_layers_that_are_here_are_not_unpacked_again(
     assert leftovers(store) == NOTHING
 
 
+@pytest.mark.parametrize("change", ["byte", "mode", "more"])
+async def test_a_layer_that_has_changed_on_disk_is_found(store: Store, change: str) -> None:
+    """By `fsck`, even if its size is what it was; and it is made anew of its blob."""
+    # `implicit` gets its times when it is unpacked, which is no difference.
+    layer = archive(file("implicit/f", b"content"), symlink("soft", "f"), directory("d"))
+    (image,) = await store.load(stream(docker_archive(["x:1"], layer)), lambda message: None)
+    assert (await store.check()).problems == []
+    found = Path(store.snapshots.layer_paths(image.top)[0], "implicit", "f")
+    if change == "byte":
+        times = os.stat(found)
+        found.write_bytes(b"c0ntent")
+        os.utime(found, ns=(times.st_atime_ns, times.st_mtime_ns))
+    elif change == "mode":
+        found.chmod(0o4755)
+    else:
+        (found.parent / "more").touch()
+    (problem,) = (await store.check()).problems
+    assert problem == (
+        "damaged",
+        f"layer {image.top}",
+        "it holds something else than its blob",
+        False,
+    )
+    (problem,) = (await store.check(repair=True)).problems
+    assert problem.repaired
+    assert (await store.check()).problems == []
+    assert found.read_bytes() == b"content"
+    await store.trash.empty()
+    assert leftovers(store) == NOTHING
+
+
 async def test_a_cancelled_load_leaves_nothing(store: Store) -> None:
     """The client goes away in the middle of the stream."""
     half = asyncio.Event()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from sampan.api import registries
-from sampan.api.call import CHUNK, Call
+from sampan.api.call import Call
 from sampan.api.routing import Route
 from sampan.api.streaming import Batcher, Progress, send_archive
 from sampan.api.views import images as view
 from sampan.api.views.storage import graph_driver
-from sampan.distribution.failures import from_exception
+from sampan.distribution.download import download
 from sampan.engine import image_prune, images
 from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.store.images import Image
@@ -68,7 +66,7 @@ async def create_image(call: Call) -> web.StreamResponse:
         reference += f":{query.text('tag')}"
     async with Batcher(call, "application/json") as out:
         progress = Progress(out)
-        chunks = call.body() if source == "-" else fetch(source, progress)
+        chunks = call.body() if source == "-" else download(source, progress)
         try:
             image = await images.import_image(
                 call.services,
@@ -90,28 +88,6 @@ async def create_image(call: Call) -> web.StreamResponse:
 def _sent(out: Batcher) -> web.StreamResponse:
     assert out.response is not None, "every end writes something"
     return out.response
-
-
-async def fetch(source: str, progress: Progress) -> AsyncIterator[bytes]:
-    """The root file system at a URL. Raises InvalidParameter."""
-    url = source if "://" in source else f"http://{source}"
-    if not url.startswith(("http://", "https://")):
-        raise InvalidParameter(f"unsupported protocol scheme in {url!r}")
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-            session.get(url) as response,
-        ):
-            if response.status >= 400:
-                raise InvalidParameter(
-                    f"failed to GET {url} with status {response.status} {response.reason}"
-                )
-            progress({"status": f"Downloading from {url}"})
-            async for piece in response.content.iter_chunked(CHUNK):
-                yield piece
-    except (aiohttp.ClientError, ValueError, TimeoutError) as error:
-        raise InvalidParameter(str(from_exception("GET", url, error))) from None
 
 
 async def load(call: Call) -> web.StreamResponse:

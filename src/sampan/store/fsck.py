@@ -5,13 +5,15 @@
                    that holds something else than was unpacked          plain blob of its layer; other blobs are taken
     missing        what an image needs, and is not here                 away, so that the next pull or load brings them
 
-Every blob is read and digested, two at a time; layers that are kept as folders only are packed and digested, of the
-others the bytes are counted. What is in flight is nobody's fault. An image without a config is forgotten, as at start.
+Every blob is read and digested, two at a time; layers that are kept as folders only are packed and digested, the
+others are unpacked once more and compared with that, byte by byte. What is in flight is nobody's fault. An image
+without a config is forgotten, as at start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.spec import image as spec
 from sampan.spec.digest import PREFIX, Digest, parse_digest
+from sampan.store import jobs
 from sampan.store.content import Blob
 from sampan.store.rebuild import layer_tar
 from sampan.store.snapshots import Layer
@@ -142,10 +145,25 @@ class _Checker:
         if layer.packed:
             found, _ = await self._pack(layer)
             return "" if found == layer.diff else f"its content is {found}"
-        size = (
-            await self._store.snapshots.measure(self._store.snapshots.layer_path(layer.chain))
-        ).size
-        return "" if size == layer.size else f"it holds {size} bytes instead of {layer.size}"
+        folder = self._store.snapshots.layer_path(layer.chain)
+        size = (await self._store.snapshots.measure(folder)).size
+        if size != layer.size:
+            return f"it holds {size} bytes instead of {layer.size}"
+        with self._store.unpacker.stage() as stage:
+            try:
+                anew = await self._unpack(layer, stage)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                return ""  # a full disk has to be looked at, too: then the size has to do
+            if not anew or await self._print(folder) == await self._print(f"{stage}/fs"):
+                return ""
+        return "it holds something else than its blob"
+
+    async def _print(self, folder: str) -> str:
+        """A digest of everything in a folder but the times of folders, which a layer need not say."""
+        args = {"folders": [folder], "layer": True, "sync": False, "folder_times": False}
+        return str((await jobs.run(self._store.spawn, "pack", args, []))["diff_id"])
 
     async def _pack(self, layer: Layer) -> tuple[str, int]:
         """Digest and size of the tar that the layer's folder makes."""
@@ -162,23 +180,26 @@ class _Checker:
         """Unpack the layer's blob again, unless containers stand on what is there."""
         if not self._repair or self._store.snapshots.is_stood_on(layer.chain):
             return False
-        blob = self._blob_of(layer)
-        if blob is None:
-            return False
         with self._store.unpacker.stage() as stage:
-            fd = self._store.content.open(blob)
-            try:
-                base = layer.parent is None
-                async with self._store.unpacker.job(fd, stage, base=base) as job:
-                    unpacked = await job.result()
-            except InvalidParameter:
-                return False
-            finally:
-                os.close(fd)
-            if unpacked.diff_id != layer.diff:
+            if not await self._unpack(layer, stage):
                 return False
             self._store.snapshots.replace(layer.chain, stage)
         return True
+
+    async def _unpack(self, layer: Layer, stage: str) -> bool:
+        """Fill a stage from the layer's blob; False when there is none that makes this layer. Raises OSError."""
+        blob = self._blob_of(layer)
+        if blob is None:
+            return False
+        fd = self._store.content.open(blob)
+        try:
+            job = self._store.unpacker.job(fd, stage, base=layer.parent is None)
+            async with job:
+                return (await job.result()).diff_id == layer.diff
+        except InvalidParameter:
+            return False
+        finally:
+            os.close(fd)
 
     def _blob_of(self, layer: Layer) -> Digest | None:
         """The blob that the layer was made of, as the manifest of some image has it."""

@@ -44,7 +44,16 @@ class FolderPacker:
     Raises OSError; ProtocolError for what a layer's tar cannot say.
     """
 
-    def __init__(self, kernel: Kernel, root: int, write: Write, *, layer: bool) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        root: int,
+        write: Write,
+        *,
+        layer: bool,
+        folder_times: bool = True,
+    ) -> None:
+        self._folder_times = folder_times
         self.name = b""
         self.entries = 0
         self.content = 0
@@ -157,8 +166,8 @@ class FolderPacker:
         self.content += size
 
     def _folder_header(self, fd: int, path: bytes, found: os.stat_result) -> None:
-        attributes = _xattrs(fd)
-        self._header(path + b"/", tar.DIRECTORY, found, xattrs=attributes)
+        name, dated = path + b"/", self._folder_times
+        self._header(name, tar.DIRECTORY, found, xattrs=_xattrs(fd), dated=dated)
 
     def _whiteout(self, path: bytes) -> None:
         self._put(tar.encode_header(tar.Header(path, tar.FILE, mode=0)))
@@ -174,6 +183,7 @@ class FolderPacker:
         linkname: bytes = b"",
         device: tuple[int, int] = (0, 0),
         xattrs: dict[bytes, bytes] | None = None,
+        dated: bool = True,
     ) -> None:
         self._put(
             tar.encode_header(
@@ -184,7 +194,7 @@ class FolderPacker:
                     mode=stat.S_IMODE(found.st_mode),
                     uid=found.st_uid,
                     gid=found.st_gid,
-                    mtime_ns=found.st_mtime_ns,
+                    mtime_ns=found.st_mtime_ns if dated else 0,
                     linkname=linkname,
                     major=device[0],
                     minor=device[1],
@@ -205,16 +215,20 @@ class FolderPacker:
             self._write(memoryview(data))
 
 
-def _xattrs(fd: int) -> dict[bytes, bytes] | None:
-    """What belongs to the file and not to overlayfs or to this host's security policy."""
+def names_of_xattrs(fd: int) -> list[str]:
+    """None where the file system has none. Raises OSError."""
     try:
-        names = os.listxattr(fd)
+        return os.listxattr(fd)
     except OSError as error:
         if error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP):
-            return None
+            return []
         raise
+
+
+def _xattrs(fd: int) -> dict[bytes, bytes] | None:
+    """What belongs to the file and not to overlayfs or to this host's security policy."""
     found: dict[bytes, bytes] = {}
-    for name in names:
+    for name in names_of_xattrs(fd):
         if name in _BROKEN:
             raise ProtocolError(f"a layer cannot say {name}: overlayfs has been told to use it")
         if name.startswith(_OVERLAY):

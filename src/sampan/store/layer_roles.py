@@ -23,7 +23,8 @@ from sampan.store.role import PeerGone, answer
 
 def pack(args: dict[str, Any], fds: list[int]) -> None:
     """`args`: `folders` topmost first; `layer`, whether the one folder is overlayfs's and the tar OCI's; `lower`, the
-    folders below a layer that a container has just left, to take away what the runtime made in it; `sync`."""
+    folders below a layer that a container has just left, to take away what the runtime made in it; `sync`;
+    `folder_times`, without which those of folders are 0."""
     answer(fds[0], lambda channel: _pack(channel, args, fds[1] if len(fds) > 1 else None))
 
 
@@ -53,7 +54,8 @@ def _pack(channel: Channel, args: dict[str, Any], output: int | None) -> Message
         while output is not None and data:
             data = memoryview(data)[os.write(output, data) :]
 
-    packer = FolderPacker(kernel, root, write, layer=bool(args["layer"]))
+    times = bool(args.get("folder_times", True))
+    packer = FolderPacker(kernel, root, write, layer=bool(args["layer"]), folder_times=times)
     try:
         packer.run()
     except BrokenPipeError:

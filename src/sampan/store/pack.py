@@ -16,6 +16,7 @@ from collections.abc import Collection
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.linux.statfs import is_kernels_own
+from sampan.store.layer_pack import names_of_xattrs
 from sampan.wire import tar
 
 _STRICT = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS
@@ -192,11 +193,6 @@ _ZEROS = bytes(1 << 16)
 
 def _xattrs(fd: int) -> dict[bytes, bytes] | None:
     """Capabilities, which make a file what it is, and the user's own."""
-    try:
-        names = os.listxattr(fd)
-    except OSError as error:
-        if error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP):
-            return None
-        raise
+    names = names_of_xattrs(fd)
     wanted = [n for n in names if n == "security.capability" or n.startswith("user.")]
     return {os.fsencode(name): os.getxattr(fd, name) for name in wanted} or None
