@@ -213,8 +213,17 @@ def test_what_the_daemon_says(tmp_path: Path) -> None:
         shown = json.loads(driver.ok("network", "inspect", "both"))[0]
         assert shown["EnableIPv6"] is True
         assert len(shown["IPAM"]["Config"]) == 2
+        driver.ok("network", "create", "--ipv6=false", "four")
+        assert json.loads(driver.ok("network", "inspect", "four"))[0]["EnableIPv6"] is False
+        create(driver, "lan", "-o", "parent=uplink", *SUBNET)
+        run(driver, "c4", "--network", "lan")
         run(driver, "c3", "--network", "both")
         assert "mtu 1333" in driver.ok("exec", "c3", "ip", "link", "show", "eth0")
-        engine.restart()
+        engine.kill()
+        engine.start()
+        assert reaches(driver, "c4", OUTSIDE)
+        run(driver, "c5", "--network", "lan")
+        places = driver.inspect("c5")["NetworkSettings"]["Networks"]
+        assert places["lan"]["IPAddress"] == "192.0.2.65"
         assert driver("exec", "c1", "ping", "-6", "-c1", "-W2", address).code == 0
         driver.close()

@@ -112,7 +112,8 @@ async def list_all(call: Call) -> web.StreamResponse:
 
 async def create(call: Call) -> web.StreamResponse:
     wanted = await call.json(NetworkCreateRequest, required=True)
-    record = await create_network(call.services, wanted.record())
+    said = wanted.enable_ipv6 is not None
+    record = await create_network(call.services, wanted.record(), ipv6_said=said)
     return call.answer({"Id": record.id, "Warning": ""}, status=201)
 
 

@@ -20,8 +20,10 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,255}")
 
 
-async def create_network(services: Services, wanted: NetworkRecord) -> NetworkRecord:
-    """`wanted` without id and time. Raises InvalidParameter, Forbidden, NotFound, Conflict, SampanError."""
+async def create_network(
+    services: Services, wanted: NetworkRecord, *, ipv6_said: bool = False
+) -> NetworkRecord:
+    """`wanted` without id and time; `ipv6_said`: the user chose whether it has IPv6. Raises InvalidParameter, Forbidden, NotFound, Conflict, SampanError."""
     if not wanted.name.strip() or not _NAME.fullmatch(wanted.name):
         raise InvalidParameter(
             "invalid network name: name is empty"
@@ -34,7 +36,9 @@ async def create_network(services: Services, wanted: NetworkRecord) -> NetworkRe
     with registry.reserved(wanted.name):
         record = msgspec.structs.replace(
             drivers.with_defaults(
-                _configured(services, wanted), services.config.default_network_opts
+                _configured(services, wanted),
+                services.config.default_network_opts,
+                ipv6_said=ipv6_said,
             ),
             id=os.urandom(32).hex(),
             created=services.clock.now(),

@@ -68,11 +68,14 @@ def bridge_name(record: NetworkRecord) -> str:
 
 
 def with_defaults(
-    record: NetworkRecord, defaults: Mapping[str, Mapping[str, str]]
+    record: NetworkRecord,
+    defaults: Mapping[str, Mapping[str, str]],
+    *,
+    ipv6_said: bool = False,
 ) -> NetworkRecord:
     """With the options that the daemon gives to networks of this driver, and the families that options switch.
 
-    What the user said stands. Raises InvalidParameter."""
+    What the user said stands; `ipv6_said`: about IPv6, one way or the other. Raises InvalidParameter."""
     if record.config_only:
         return record
     options = {**defaults.get(record.driver, {}), **record.options}
@@ -80,7 +83,7 @@ def with_defaults(
         record,
         options=options,
         ipv4=record.ipv4 and flag(options, IPV4, default=True),
-        ipv6=record.ipv6 or flag(options, IPV6, default=False),
+        ipv6=record.ipv6 or (not ipv6_said and flag(options, IPV6, default=False)),
     )
 
 
