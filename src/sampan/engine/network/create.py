@@ -23,7 +23,9 @@ _NAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,255}")
 async def create_network(
     services: Services, wanted: NetworkRecord, *, ipv6_said: bool = False
 ) -> NetworkRecord:
-    """`wanted` without id and time; `ipv6_said`: the user chose whether it has IPv6. Raises InvalidParameter, Forbidden, NotFound, Conflict, SampanError."""
+    """`wanted` without id and time; `ipv6_said`: the user chose whether it has IPv6.
+
+    Raises InvalidParameter, Forbidden, NotFound, Conflict, SampanError."""
     if not wanted.name.strip() or not _NAME.fullmatch(wanted.name):
         raise InvalidParameter(
             "invalid network name: name is empty"
