@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Driver, wait_until
+from tests.engines import Driver, Engine, wait_until
 from tests.rootfs import TarBuilder, busybox_tar, debian_tar
 
 
@@ -278,3 +279,83 @@ def test_tar_builder_is_readable() -> None:
     """The tests' own archives are what they claim to be."""
     with tarfile.open(fileobj=io.BytesIO(busybox_tar())) as tar:
         assert "bin/sh" in tar.getnames()
+
+
+CONTROLLING = {
+    "io.kubernetes.cri-o.Devices": "/dev/sda",
+    "io.podman.annotations.privileged": "TRUE",
+    "org.opencontainers.image.seccomp": "unconfined",
+    "run.oci.handler": "krun",
+    "run.oci.hooks.stdout": "/tmp/hooked",
+}
+
+
+def _hostile_config(name: str, **config: object) -> bytes:
+    """A docker-archive of busybox with a config as nobody's builder writes it."""
+    layer = busybox_tar()
+    diff = "sha256:" + hashlib.sha256(layer).hexdigest()
+    document = {
+        "os": "linux",
+        "architecture": "amd64",
+        "config": {"Cmd": ["sleep", "1000"], **config},
+        "rootfs": {"type": "layers", "diff_ids": [diff]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    tar = TarBuilder().add("layer.tar", layer).add("config.json", json.dumps(document).encode())
+    return tar.add("manifest.json", json.dumps(manifest).encode()).finish()
+
+
+def _control(engine: Engine, container: str) -> dict[str, object]:
+    """What of a container's config.json decides what it may do."""
+    found = json.loads((engine.exec_root / "containers" / container / "config.json").read_text())
+    process, linux = found["process"], found["linux"]
+    return {
+        "keys": sorted(found),
+        "hooks": found.get("hooks"),
+        "annotations": found.get("annotations"),
+        "capabilities": process["capabilities"],
+        "mounts": sorted(mount["destination"] for mount in found["mounts"]),
+        "namespaces": sorted(each["type"] for each in linux["namespaces"]),
+        "seccomp": linux.get("seccomp"),
+        "devices": (linux.get("devices"), linux["resources"].get("devices")),
+    }
+
+
+def test_an_images_labels_control_nothing(ours: Driver) -> None:
+    """The container is the same as without them, in everything but the labels themselves."""
+    found = []
+    for number, labels in enumerate(({}, CONTROLLING)):
+        ours.ok("load", input=_hostile_config(f"labelled:{number}", Labels=labels))
+        identifier = ours.ok("run", "-d", "--network", "none", f"labelled:{number}")
+        found.append(_control(ours.engine, identifier))
+        ours.ok("rm", "-f", identifier)
+    assert found[0] == found[1]
+    privileged = ours.ok("run", "-d", "--network", "none", "--privileged", "labelled:1")
+    assert _control(ours.engine, privileged) != found[0]  # the control: it would be seen
+    ours.ok("rm", "-f", privileged)
+
+
+def test_an_images_variables_take_nothing_of_the_host(ours: Driver) -> None:
+    """Names without a value, a star and an empty one are no question for the daemon's own environment."""
+    assert ours.engine.process is not None
+    environ = Path(f"/proc/{ours.engine.process.pid}/environ").read_bytes().split(b"\0")
+    host = dict(entry.decode().split("=", 1) for entry in environ if b"=" in entry)
+    names = [name for name in host if name not in ("PATH", "HOME", "HOSTNAME", "TERM")]
+    assert names
+    variables = [*names, "*", "*=x", "=", "", "LONG=" + "x" * 100_000]
+    ours.ok("load", input=_hostile_config("variables:1", Env=variables))
+    said = ours("run", "--rm", "--network", "none", "variables:1", "env")
+    assert not [name for name in names if f"{name}={host[name]}" in said.out.split("\n")], said
+    named = ours.ok("run", "--rm", "--network", "none", "-e", "SHOWN=yes", "busybox", "env")
+    assert "SHOWN=yes" in named  # the control: what is given is seen
+
+
+@pytest.mark.parametrize("place", ["/", "/proc", "/proc/self", "relative", "/a/../.."])
+def test_an_image_cannot_put_a_volume_everywhere(ours: Driver, place: str) -> None:
+    """Refused, and nothing is left of the container."""
+    before = ours.engine.request("GET", "/volumes")[1]["Volumes"] or []
+    ours.ok("load", input=_hostile_config("volumes:1", Volumes={place: {}}))
+    result = ours("run", "--rm", "--network", "none", "volumes:1", "true")
+    assert result.code in (125, 126, 127), result
+    ours.engine.remove_containers()
+    assert (ours.engine.request("GET", "/volumes")[1]["Volumes"] or []) == before
