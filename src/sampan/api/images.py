@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sampan.api import registries
+from sampan.api import registries, versions
 from sampan.api.call import Call
 from sampan.api.routing import Route
 from sampan.api.streaming import Batcher, Progress, send_archive
@@ -37,7 +37,12 @@ async def list_images(call: Call) -> web.StreamResponse:
 
 async def inspect_image(call: Call) -> web.StreamResponse:
     image = images.inspect_image(call.services, call.name)
-    return call.view("ImageInspect", view.inspect(image, graph_driver=_graph_driver(call, image)))
+    body = view.inspect(image, graph_driver=_graph_driver(call, image))
+    versions.fit("ImageInspect", body, call.version)
+    if call.http.headers.get("User-Agent", "").startswith("docker-compose/1."):
+        # It reads the image's volumes here in whatever version, and ends with a KeyError where the field is gone.
+        body["ContainerConfig"] = body["Config"]
+    return call.answer(body)
 
 
 def _graph_driver(call: Call, image: Image) -> dict[str, Any]:
