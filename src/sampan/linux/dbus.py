@@ -231,13 +231,14 @@ class Connection:
         self._sock.close()
 
     def _authenticate(self) -> None:
-        self._send(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
+        # At once, as systemd's own clients do: its server lets a message lie that comes in one piece with BEGIN.
+        identity = str(os.geteuid()).encode().hex().encode()
+        self._send(b"\0AUTH EXTERNAL " + identity + b"\r\nBEGIN\r\n")
         line = b""
         while not line.endswith(b"\r\n"):
             line += self._receive(1)
         if not line.startswith(b"OK "):
             raise PermissionError(13, f"D-Bus: refused, {line.decode('ascii', 'replace').strip()}")
-        self._send(b"BEGIN\r\n")
 
     def _send(self, data: bytes) -> None:
         self._wait()
