@@ -78,6 +78,7 @@ def test_flags_and_file() -> None:
 @pytest.mark.parametrize(
     ("flags", "directives", "text"),
     [
+        ({}, {"authorization-plugins": ["x"]}, "the following directives don't match any configuration option: authorization-plugins"),
         ({}, {"nosuch": 1, "other": 2}, "the following directives don't match any configuration option: nosuch, other"),
         ({"bip": "10.0.0.1/24"}, {"bip": "10.0.0.2/24"}, "the following directives are specified both as a flag and in the configuration file: bip: (from flag: 10.0.0.1/24, from file: 10.0.0.2/24)"),
         ({"debug": True}, {"debug": False}, "the following directives are specified both as a flag and in the configuration file: debug: (from flag: true, from file: false)"),
