@@ -61,20 +61,24 @@ async def take(store: Store, key: str, lease: Lease) -> Written:
 
 async def take_copy(store: Store, key: str, stage: str, lease: Lease) -> Written:
     """The copy of a running container's folder that is in `stage`. Raises OSError, InvalidParameter."""
-    staged = await _pack(store, stage, os.path.join(stage, "fs"), store.snapshots.parent(key))
+    folder = os.path.join(stage, "fs")
+    parent = store.snapshots.parent(key)
+    staged = await _pack(store, stage, folder, parent, sync=False)  # `record` syncs
     if staged is None:
         return Written(None, there=True)
     lease.hold("layer", staged.chain)
     return Written(staged, there=False)
 
 
-async def _pack(store: Store, stage: str, folder: str, parent: Digest | None) -> Staged | None:
-    """On the disk and digested; None when the folder is as good as empty."""
+async def _pack(
+    store: Store, stage: str, folder: str, parent: Digest | None, *, sync: bool = True
+) -> Staged | None:
+    """Digested, and with `sync` on the disk; None when the folder is as good as empty."""
     args: dict[str, Any] = {
         "folders": [folder],
         "lower": store.snapshots.layer_paths(parent),
         "layer": True,
-        "sync": True,
+        "sync": sync,
     }
     answer = await jobs.run(store.spawn, "pack", args, [])
     if not answer["entries"]:
