@@ -289,6 +289,16 @@ async def test_what_is_no_layer_of_the_archive_is_dropped(store: Store) -> None:
     assert leftovers(store) == NOTHING
 
 
+async def test_a_layer_that_went_in_plain_leaves_nothing_either(store: Store) -> None:
+    """Its blob is there before the next layer turns out to be none."""
+    layers = [archive(LARGE), archive(file("f", b"x"))]
+    packed = [lzma.compress(layers[0]), b"no archive" * 100]
+    data = docker_archive(["x:1"], *layers, packed=packed)
+    with pytest.raises(InvalidParameter):
+        await store.load(stream(data, 10_000), lambda message: None)
+    assert leftovers(store) == NOTHING
+
+
 async def test_layers_that_are_here_are_not_unpacked_again(
     store: Store, spawner: ForkingSpawner
 ) -> None:

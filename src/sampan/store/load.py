@@ -59,11 +59,15 @@ async def load(
     compression, chunks = await sniff(chunks)
     plain = decompressed(chunks) if compression else chunks
     stages = Stages(store.content, store.snapshots, store.unpacker)
-    with store.leases.open() as lease, store.batch() as batch:
-        async with stages, read_archive(store.content, plain, lease, stages.begin) as archive:
-            chosen = _chosen(load_formats.describe(archive), platforms)
-            load = _Load(store, archive, stages, batch, lease, None if quiet else progress)
-            images, messages = await load.run(chosen)
+    try:
+        with store.leases.open() as lease, store.batch() as batch:
+            async with stages, read_archive(store.content, plain, lease, stages.begin) as archive:
+                chosen = _chosen(load_formats.describe(archive), platforms)
+                load = _Load(store, archive, stages, batch, lease, None if quiet else progress)
+                images, messages = await load.run(chosen)
+    except BaseException:
+        store.collect()  # blobs that are here already, because they were packed anew or a batch broke off
+        raise
     for message in messages:
         progress({"stream": message})
     return images
