@@ -187,7 +187,9 @@ async def test_an_uplink_that_comes_late() -> None:
             with pytest.MonkeyPatch.context() as patch:
                 if not watching:
                     patch.setattr(Networks, "_look_at_uplinks", lambda self: asyncio.sleep(0))
-                with outside("late", "198.51.100.0") as wan, outside("other", "203.0.113.0") as lan:
+                # Names of their own: the kernel takes down the earlier ones in its time.
+                late, other = f"late{watching:d}", f"other{watching:d}"
+                with outside(late, "198.51.100.0") as wan, outside(other, "203.0.113.0") as lan:
                     route_to(wan, "203.0.113.0/24")
                     route_to(lan, "198.51.100.0/24")
 
