@@ -232,5 +232,12 @@ def test_terminal_and_streams(driver: Driver) -> None:
     ]
 
 
+def test_the_hosts_queues(driver: Driver) -> None:
+    """With its IPC namespace, as far as the host's root lets others look."""
+    if driver.engine.kind == "sampand":
+        out = _ran(driver, "--ipc", "host", "busybox", "sh", "-c", "readlink /proc/self/ns/ipc")
+        assert out.strip() == os.readlink("/proc/self/ns/ipc")
+
+
 def test_it_is_told(driver: Driver) -> None:
     assert "name=userns" in driver("info", "-f", "{{.SecurityOptions}}").out

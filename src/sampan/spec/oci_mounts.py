@@ -70,6 +70,9 @@ def build_mounts(
         for mount in MOUNTS
         if _wanted(mount.destination, places, host, shm_path)
     ]
+    if mapped and host.ipc_mode == "host":
+        # The host's message queues can be used, but only its own root could mount them.
+        usual = [mount for mount in usual if mount.destination != "/dev/mqueue"]
     later = sorted([*own, *added], key=lambda mount: mount.destination.rstrip("/").count("/"))
     return [_entry(mount) for mount in [*usual, *later]]
 
