@@ -319,8 +319,8 @@ def test_a_destination_that_is_swapped_meanwhile(
 
 
 def naive_give(_kernel: Kernel, uid: int, _fds: Any = ()) -> None:
-    """Whatever the streams are, the user gets them."""
-    for fd in (0, 1, 2):
+    """Whatever the outputs are, the user gets them. Not the input: it is the machine's own null device."""
+    for fd in (1, 2):
         os.fchown(fd, uid, -1)
 
 
