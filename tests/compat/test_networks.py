@@ -302,6 +302,7 @@ def test_after_the_daemons_death(private: Driver) -> None:
 
 
 KILLED = (
+    "network create k1",
     "run -d --name k --network n1 -p 8099:80 busybox sleep 1000",
     "network connect n2 c1",
     "network disconnect n1 c1",
@@ -312,7 +313,7 @@ KILLED = (
 
 @pytest.mark.parametrize("command", KILLED, ids=lambda text: text[:20])
 def test_killed_at_any_point(private: Driver, command: str) -> None:
-    """The daemon is killed while it changes networks, sooner or later: when it is back, bridges and links
+    """The daemon is killed while it makes or changes networks, sooner or later: when it is back, bridges and links
     are what its records say, everything works, and in the end the host is as it was."""
     engine = private.engine
     for name in ("n1", "n2"):
@@ -344,7 +345,8 @@ def test_killed_at_any_point(private: Driver, command: str) -> None:
         run(private, "after", "--network", "n2", "-p", "8098:80", "-p", "8099:80")
         assert reaches(private, "after", OUTSIDE)
         private.ok("rm", "-f", "after")
-        private("network", "rm", "spare")
+        for name in ("k1", "spare"):
+            private("network", "rm", name)
         wait_until(lambda: everything(engine) == before, "the host as it was")
 
 

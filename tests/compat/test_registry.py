@@ -220,7 +220,9 @@ def test_an_index_is_pushed_when_all_of_it_is_here(
     ours: Driver, faulty: Registry, repository: str
 ) -> None:
     """Until then the one image, and a note that says so; with `--platform` the one image, without a note."""
-    here, arm = runnable(), make_image([plain_layer(3)], platform="linux/arm64")
+    own = archive(directory("data"), file("data/words", repository.encode()))  # in no other index
+    here = make_image([busybox_tar(), own])
+    arm = make_image([own], platform="linux/arm64")
     index = make_index([(arm, "linux/arm64"), (here, "linux/amd64")], oci=True)
     faulty.add("multi", "1", index)
     name, target = f"{faulty.authority}/multi:1", f"{repository}:1"

@@ -23,6 +23,7 @@ _REFUSED = {
     stat.S_IFBLK: "block device file",
     stat.S_IFIFO: "named pipe (FIFO)",
     stat.S_IFSOCK: "socket",
+    stat.S_IFLNK: "symbolic link directly",
 }
 
 

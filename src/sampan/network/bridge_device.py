@@ -7,6 +7,7 @@ one only where it has none. Anything else with that name is refused.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
@@ -19,6 +20,8 @@ from sampan.network.endpoint import bridge_alias
 from sampan.network.host import Host, allow_ipv6, delete_link_if_there, find_link, quiet_ipv6
 from sampan.network.plan import Step
 from sampan.network.pools import choose_subnet, mac_of
+
+MAKING = "svb"
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -35,10 +38,14 @@ class CreateBridge:
         return f"create bridge {self.name}"
 
     def execute(self, host: Host) -> None:
+        making = making_name(self.name)
+        remove_link(host, making)  # of a daemon that was killed
         # A MAC of its own, or the bridge takes the lowest of its ports' and changes with them.
-        host.links.add_bridge(self.name, mac=self.mac, mtu=self.mtu)
+        host.links.add_bridge(making, mac=self.mac, mtu=self.mtu)
         try:
-            host.links.set_link(host.links.link(self.name).index, alias=self.alias)
+            # Name and mark come in one: whoever dies here leaves no bridge that nobody knows for ours.
+            index = host.links.link(making).index
+            host.links.set_link(index, name=self.name, alias=self.alias)
             if self.ipv6:
                 allow_ipv6(host.switches, self.name)
             else:
@@ -48,9 +55,25 @@ class CreateBridge:
             raise
 
     def undo(self, host: Host) -> None:
-        link = find_link(host.links, self.name)
-        if link is not None:
-            delete_link_if_there(host.links, link.index)
+        remove_link(host, making_name(self.name))
+        remove_link(host, self.name)
+
+
+def making_name(name: str) -> str:
+    """What a bridge is called until it has its mark; 15 characters are all that the kernel allows."""
+    return MAKING + hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def is_half_made(link: Link) -> bool:
+    """Whether a daemon that was killed left this bridge before it had its name."""
+    return link.kind == "bridge" and link.name.startswith(MAKING) and not link.alias
+
+
+def remove_link(host: Host, name: str) -> None:
+    """Done twice, it does nothing."""
+    link = find_link(host.links, name)
+    if link is not None:
+        delete_link_if_there(host.links, link.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sampan.linux.netns import Kernel, NetworkThread
 from sampan.linux.nft import open_nft
 from sampan.network import egress, exposure, peers, publishing
 from sampan.network.bridge import Bridge
-from sampan.network.bridge_device import free_subnet
+from sampan.network.bridge_device import free_subnet, is_half_made
 from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig, ParentConfig
 from sampan.network.endpoint import Endpoint, is_network_of
 from sampan.network.exposure import Exposure
@@ -260,7 +260,8 @@ class Networks:
         orphans = [
             link
             for link in host.links.links()
-            if is_network_of(link.alias, self.name) and link.name not in known
+            if (is_network_of(link.alias, self.name) and link.name not in known)
+            or is_half_made(link)
         ]
         for link in orphans:
             delete_link_if_there(host.links, link.index)

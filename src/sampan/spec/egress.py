@@ -73,8 +73,7 @@ class Policy:
 
     def opens(self, address: IPAddress) -> bool:
         """Whether a name may lead to this address: a public one, or one that the list allows as such."""
-        listed = any(_holds(rule.subnet, address) for rule in self.subnets)
-        return listed or not any(_holds(subnet, address) for subnet in CLOSED)
+        return is_public(address) or any(_holds(rule.subnet, address) for rule in self.subnets)
 
 
 def parse(text: str) -> Policy:
@@ -124,7 +123,7 @@ def _split(text: str) -> tuple[str, int]:
         place, colon, word = text.partition(":")
     if not colon:
         return place, 0
-    if not word.isascii() or not word.isdigit() or not 0 < int(word[:6]) <= MAX_PORT:
+    if not word.isascii() or not word.isdigit() or len(word) > 5 or not 0 < int(word) <= MAX_PORT:
         raise ValueError(f'"{word}" is no port')
     return place, int(word)
 
@@ -133,6 +132,8 @@ def _subnet(text: str) -> IPNetwork | None:
     """None: it is no address; then it may be a name."""
     if ":" not in text and not text.replace(".", "").replace("/", "").isdigit():
         return None
+    if "%" in text:  # a scope is no part of a subnet
+        raise ValueError("no IP address or subnet")
     try:
         return ip_network(text, strict=False)
     except ValueError:
@@ -150,6 +151,11 @@ def _parse_name(text: str, port: int) -> NameRule:
     ):
         raise ValueError("no name")
     return NameRule(name, below, port)
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether a name makes it reachable. What is closed is reached as far as the list itself says, port by port."""
+    return not any(_holds(subnet, address) for subnet in CLOSED)
 
 
 def _matches(rule: NameRule, name: str) -> bool:

@@ -13,6 +13,7 @@ from tests.fakes.links import FakeLinks, FakeNft, FakeSwitches, fake_host
 from sampan.errors import Conflict, InvalidParameter
 from sampan.linux.netlink.messages import IFF_UP
 from sampan.network import forwarding
+from sampan.network.bridge_device import is_half_made, making_name
 from sampan.network.config import NetworkConfig
 from sampan.network.endpoint import Endpoint, bridge_alias, link_alias
 from sampan.network.host import Host
@@ -89,6 +90,21 @@ def test_the_guard_stands_before_anything_forwards() -> None:
     with pytest.raises(OSError, match="no sets here"):
         switch_uplinks(host, CONFIG)
     assert switches(host)["net/ipv4/conf/eth0/forwarding"] == "0"
+
+
+def test_what_a_killed_daemon_had_half_made() -> None:
+    """A bridge has its name and its mark at once, or another name; that one is known, and made room for."""
+    host = fake_host()
+    making = making_name("sampan0")
+    left = links(host)._add(making, "bridge")
+    assert is_half_made(left)
+    assert not is_half_made(replace(left, alias="somebody's"))
+    assert not is_half_made(replace(left, kind="veth"))
+    assert not is_half_made(replace(left, name="sampan0"))
+    everything(host)
+    assert {link.name for link in links(host).links()} == {"lo", "eth0", "sampan0"}
+    named = [details for name, details in links(host).calls if name == "set_link"]
+    assert (making, {"name": "sampan0", "alias": "sampan:sampan0"}) in named
 
 
 def test_done_and_done_again() -> None:

@@ -22,7 +22,7 @@ from sampan.network.warden.hosts import Neighbourhood, merged
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.names import TTL, Names, View
 from sampan.network.warden.upstream import Upstream
-from sampan.spec.egress import Policy
+from sampan.spec.egress import Policy, is_public
 from sampan.wire import dns
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,8 @@ class Servers:
             self._policies.refused_name(owner, query.name, f"leads to {closed[0]}")
             return False
         try:
-            return self._policies.open_for(owner, ports, found)
+            public = [(address, ttl) for address, ttl in found if is_public(address)]
+            return self._policies.open_for(owner, ports, public)
         except OSError:
             log.exception("what %s leads to could not be opened", query.name)
             return False
