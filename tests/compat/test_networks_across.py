@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +51,17 @@ def wire(a: Host, b: Host) -> None:
     subprocess.run([*a.enter(), "sh", "-ec", script], check=True, timeout=20)
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+@contextlib.contextmanager
+def two_hosts(folder: Path, program: Sequence[str] = ()) -> Iterator[Pair]:
+    """Wired, each with a daemon, which `program` is if it is given."""
     hosts = Host(), Host()
     engines: list[Engine] = []
     try:
         wire(*hosts)
         for name, host in zip("ab", hosts, strict=True):
-            engines.append(Engine("sampand", tmp_path / name, host).start())
+            engine = Engine("sampand", folder / name, host)
+            engine.program = list(program) or engine.program
+            engines.append(engine.start())
         drivers = Pair(Driver(engines[0], "docker"), Driver(engines[1], "sampan"))
         for driver in drivers:
             driver.load_image(busybox_tar(), "busybox")
@@ -69,6 +73,12 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             engine.dispose()
         for host in hosts:
             host.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with two_hosts(tmp_path) as drivers:
+        yield drivers
 
 
 def create(driver: Driver, *flags: str, name: str = "far") -> None:
@@ -237,21 +247,13 @@ def test_ipv6_inside_and_outside(pair: Pair) -> None:
 
 def test_peers_found_by_name(tmp_path: Path) -> None:
     """A name that leads to all hosts, this one too: who it leads to later is heard from then on."""
-    hosts = Host(), Host()
-    engines: list[Engine] = []
     names = tmp_path / "hosts"
     names.write_text(f"{A} all.test\n")
-    try:
-        wire(*hosts)
-        for name, host in zip("ab", hosts, strict=True):
-            engine = Engine("sampand", tmp_path / name, host)
-            mount = f'mount --bind {names} /etc/hosts && exec "$@"'
-            daemon = [sys.executable, "-m", "sampan.daemon"]
-            engine.program = ["unshare", "-m", "sh", "-c", mount, "sh", *daemon]
-            engines.append(engine.start())
-        pair = Pair(Driver(engines[0], "docker"), Driver(engines[1], "sampan"))
+    mount = f'mount --bind {names} /etc/hosts && exec "$@"'
+    daemon = [sys.executable, "-m", "sampan.daemon"]
+    program = ["unshare", "-m", "sh", "-c", mount, "sh", *daemon]
+    with two_hosts(tmp_path, program) as pair:
         for number, (driver, local) in enumerate(zip(pair, (A, B), strict=True)):
-            driver.load_image(busybox_tar(), "busybox")
             part = f"10.77.0.{128 * number}/25"
             flags = ("--subnet", SUBNET, "--ip-range", part, "--opt", f"local={local}")
             create(driver, *flags, "--opt", "peers=dns:all.test")
@@ -262,10 +264,3 @@ def test_peers_found_by_name(tmp_path: Path) -> None:
         wait_until(lambda: reaches(pair.a, "one", "two"), "the other host to be found", 40)
         names.write_text(f"{A} all.test\n10.250.0.44 all.test\n")
         wait_until(lambda: not reaches(pair.a, "one", there), "the other host to be left", 40)
-        for driver in pair:
-            driver.close()
-    finally:
-        for engine in engines:
-            engine.dispose()
-        for host in hosts:
-            host.close()

@@ -143,8 +143,8 @@ class FakeNetworks:
     async def open_ports(self, owner: str, held: Sequence[Held], addresses: Sequence[str]) -> None:
         self.open[owner] = list(addresses)
 
-    async def expose(self, held: Sequence[Held]) -> list[Exposure]:
-        return [Exposure(item, True, "everywhere", "a rule", ()) for item in held]
+    async def expose(self, held: Sequence[Held]) -> list[list[Exposure]]:
+        return [[Exposure(item, True, "everywhere", "a rule", ())] for item in held]
 
     async def close_ports(self, owner: str) -> None:
         self.held.pop(owner, None)

@@ -37,10 +37,7 @@ class Record:
 
 
 @pytest.fixture(scope="module")
-def record() -> Record:
-    reason = vm.unavailable()
-    if reason is not None:
-        pytest.skip(reason)
+def record(machine_possible: None) -> Record:
     return Record(vm.run(image(), SCRIPT, deadline=DEADLINE))
 
 

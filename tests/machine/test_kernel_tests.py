@@ -18,21 +18,14 @@ FILES = [
     if path.name != "test_fuzz.py"  # it needs hypothesis, which the machine does not have
 ]
 DEADLINE = 2400.0
-SCRIPT = f"""\
-mkdir -p /usr/local/bin
-busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip
-exec python3 -m pytest -v --color=no --tb=short -p no:cacheprovider -o console_output_style=classic {" ".join(FILES)}
-"""
+SCRIPT = vm.pytest_script(*FILES)
 _RESULT = re.compile(r"^(tests/\S+?\.py)::(.+) (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
 
 pytestmark = pytest.mark.timeout(DEADLINE + 900)
 
 
 @pytest.fixture(scope="module")
-def outcome() -> vm.Outcome:
-    reason = vm.unavailable()
-    if reason is not None:
-        pytest.skip(reason)
+def outcome(machine_possible: None) -> vm.Outcome:
     return vm.run(image(), SCRIPT, deadline=DEADLINE)
 
 

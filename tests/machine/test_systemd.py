@@ -18,21 +18,14 @@ CHECKS = [
     if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
 ]
 DEADLINE = 600.0
-SCRIPT = f"""\
-mkdir -p /usr/local/bin
-busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip
-exec python3 -m pytest -v --color=no --tb=short -p no:cacheprovider -o console_output_style=classic tests/machine/{FILE.name}
-"""
+SCRIPT = vm.pytest_script(f"tests/machine/{FILE.name}")
 _RESULT = re.compile(r"::(\w+) (PASSED|FAILED|ERROR|SKIPPED)")
 
 pytestmark = pytest.mark.timeout(DEADLINE + 900)
 
 
 @pytest.fixture(scope="module")
-def outcome() -> vm.Outcome:
-    reason = vm.unavailable()
-    if reason is not None:
-        pytest.skip(reason)
+def outcome(machine_possible: None) -> vm.Outcome:
     made = image(*SYSTEMD, name="machine-systemd")
     return vm.run(made, SCRIPT, deadline=DEADLINE, words="machine.systemd")
 

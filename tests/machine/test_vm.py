@@ -11,10 +11,8 @@ pytestmark = pytest.mark.timeout(1000)  # the first boot builds the image
 
 
 @pytest.fixture(autouse=True)
-def _possible() -> None:
-    reason = vm.unavailable()
-    if reason is not None:
-        pytest.skip(reason)
+def _possible(machine_possible: None) -> None:
+    """All of them start it."""
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ class Outcome:
         return f"{ending}\n{self.output[-8000:]}\nconsole:\n{self.console[-4000:]}"
 
 
+def pytest_script(*paths: str) -> str:
+    """Runs these tests in there, a line a result."""
+    words = "-v --color=no --tb=short -p no:cacheprovider -o console_output_style=classic"
+    return f"""\
+mkdir -p /usr/local/bin
+busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip
+exec python3 -m pytest {words} {" ".join(paths)}
+"""
+
+
 def run(made: Image, script: str, *, deadline: float, words: str = "") -> Outcome:
     """Boot, run, power off; after `deadline` seconds the machine is killed. `words` are for its kernel and init."""
     begun = time.monotonic()

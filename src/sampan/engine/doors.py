@@ -149,8 +149,8 @@ class Networks(Protocol):
     async def open_ports(
         self, owner: str, held: Sequence[Held], addresses: Sequence[str]
     ) -> None: ...
-    async def expose(self, held: Sequence[Held]) -> list[Exposure]:
-        """Who can reach them. Raises SampanError."""
+    async def expose(self, held: Sequence[Held]) -> list[list[Exposure]]:
+        """Who can reach each of them. Raises SampanError."""
         ...
 
     async def close_ports(self, owner: str) -> None: ...

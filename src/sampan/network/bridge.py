@@ -14,18 +14,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TypeVar
+from ipaddress import IPv4Address, IPv6Address
 
 from sampan.errors import SampanError
 from sampan.linux import netns
 from sampan.linux.netns import Kernel, NetworkThread
-from sampan.network.addresses import AddressBook
 from sampan.network.config import BridgeConfig
+from sampan.network.container_network import ContainerNetwork
 from sampan.network.endpoint import (
     INSIDE_NAME,
     Endpoint,
-    build_endpoint,
     host_interface_name,
     link_alias,
 )
@@ -40,10 +38,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_DELAY = 5.0  # seconds: by then the kernel has taken down the namespaces of ended containers
 
-T = TypeVar("T")
 
-
-class Bridge:
+class Bridge(ContainerNetwork):
     """Made by `Networks`. All methods belong to its event loop."""
 
     def __init__(
@@ -54,44 +50,19 @@ class Bridge:
         config: BridgeConfig,
         facts: BridgeFacts,
     ) -> None:
-        self._thread = thread
-        self._host = host
-        self._kernel = kernel
         # A bridge that has to be made again gets the address its containers route through.
         self._config = replace(config, gateway=facts.gateway)
+        super().__init__(thread, self._config)
+        self._host = host
+        self._kernel = kernel
         self._facts = facts
-        self._endpoints: dict[str, Endpoint] = {}
         self._pairs: dict[int, ReadyPair] = {}  # by the inode of the namespace they wait in
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self.network_id = config.network_id
-        label = f"{config.name} ({self.network_id})"
-        self._addresses = AddressBook(
-            (facts.gateway, config.gateway6),
-            (config.allocation, config.allocation6),
-            reserved=config.reserved,
-            label=label,
-        )
         self._namespaces = NamespacePool(thread, self._create_wired, size=config.ready)
 
     @property
     def name(self) -> str:
         return self._config.bridge
-
-    @property
-    def gateway(self) -> IPv4Address | None:
-        return self._facts.gateway.ip if self._facts.gateway else None
-
-    @property
-    def subnet(self) -> IPv4Network | None:
-        return self._facts.gateway.network if self._facts.gateway else None
-
-    @property
-    def gateway6(self) -> IPv6Address | None:
-        return self._config.gateway6.ip if self._config.gateway6 else None
-
-    @property
-    def subnet6(self) -> IPv6Network | None:
-        return self._config.gateway6.network if self._config.gateway6 else None
 
     @property
     def internal(self) -> bool:
@@ -100,10 +71,6 @@ class Bridge:
     @property
     def mtu(self) -> int:
         return self._config.mtu
-
-    @property
-    def endpoints(self) -> list[Endpoint]:
-        return list(self._endpoints.values())
 
     def prepare(self) -> None:
         """Have namespaces ready for the first containers, a moment later."""
@@ -160,16 +127,6 @@ class Bridge:
             await asyncio.shield(asyncio.wrap_future(self._disconnect_later(endpoint, how)))
         except OSError as error:
             raise SampanError(f"cannot release {endpoint.host_interface}: {error}") from error
-
-    def restore(self, endpoint: Endpoint) -> None:
-        """Take over a container that runs, from its record. Raises Conflict for a taken address.
-
-        An address outside the present subnet (the configuration changed) is kept until it is released.
-        """
-        if endpoint.endpoint_id in self._endpoints:
-            return
-        self._addresses.take(endpoint.addresses)
-        self._endpoints[endpoint.endpoint_id] = endpoint
 
     async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
         """Make the host what the records say; names the stale links that were removed.
@@ -247,9 +204,6 @@ class Bridge:
 
     # On the loop
 
-    async def _run(self, function: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._thread.submit(function))
-
     def _reserve(
         self,
         container_id: str,
@@ -260,18 +214,14 @@ class Bridge:
         pair: ReadyPair | None,
     ) -> Endpoint:
         got = self._addresses.reserve(address, address6)
-        endpoint_id = os.urandom(32).hex()
-        name = pair.name if pair else host_interface_name(container_id, endpoint_id)
-        return build_endpoint(
+        return self._build(
             got,
-            (self._facts.gateway, self._config.gateway6),
-            routed=not self.internal,
-            network_id=self.network_id,
-            endpoint_id=endpoint_id,
-            container_id=container_id,
+            container_id,
             mac=mac,
-            host_interface=name,
             inside_name=inside_name,
+            name_host_interface=lambda endpoint_id: (
+                pair.name if pair else host_interface_name(container_id, endpoint_id)
+            ),
         )
 
     def _disconnect_later(
@@ -288,11 +238,6 @@ class Bridge:
         self._sweep_timer = None
         live = self.endpoints
         self._thread.submit(lambda: self._sweep(live)).add_done_callback(_log_failure)
-
-    def _forget(self, endpoint: Endpoint) -> None:
-        if self._endpoints.pop(endpoint.endpoint_id, None) is None:
-            return
-        self._addresses.release(endpoint.addresses)
 
 
 def _log_failure(future: Future[None]) -> None:

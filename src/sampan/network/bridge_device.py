@@ -17,7 +17,7 @@ from sampan.linux.netlink import Address, Link, Route
 from sampan.linux.netlink.messages import RT_TABLE_LOCAL
 from sampan.network.config import BridgeConfig, Pool
 from sampan.network.endpoint import bridge_alias
-from sampan.network.host import Host, allow_ipv6, delete_link_if_there, find_link, quiet_ipv6
+from sampan.network.host import Host, allow_ipv6, find_link, quiet_ipv6, remove_link
 from sampan.network.plan import Step
 from sampan.network.pools import choose_subnet, mac_of
 
@@ -39,7 +39,7 @@ class CreateBridge:
 
     def execute(self, host: Host) -> None:
         making = making_name(self.name)
-        remove_link(host, making)  # of a daemon that was killed
+        remove_link(host.links, making)  # of a daemon that was killed
         # A MAC of its own, or the bridge takes the lowest of its ports' and changes with them.
         host.links.add_bridge(making, mac=self.mac, mtu=self.mtu)
         try:
@@ -55,8 +55,8 @@ class CreateBridge:
             raise
 
     def undo(self, host: Host) -> None:
-        remove_link(host, making_name(self.name))
-        remove_link(host, self.name)
+        remove_link(host.links, making_name(self.name))
+        remove_link(host.links, self.name)
 
 
 def making_name(name: str) -> str:
@@ -67,13 +67,6 @@ def making_name(name: str) -> str:
 def is_half_made(link: Link) -> bool:
     """Whether a daemon that was killed left this bridge before it had its name."""
     return link.kind == "bridge" and link.name.startswith(MAKING) and not link.alias
-
-
-def remove_link(host: Host, name: str) -> None:
-    """Done twice, it does nothing."""
-    link = find_link(host.links, name)
-    if link is not None:
-        delete_link_if_there(host.links, link.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from sampan.network import foreign
@@ -90,20 +90,16 @@ def expose(facts: Facts, held: Held) -> Iterator[Exposure]:
     before: Exposure | None = None
     for first, behind in zip(starts, [*starts[1:], end], strict=True):
         offset = first - held.host_port
-        part = Held(
-            held.protocol, held.address, first, held.container_port + offset, behind - first
+        part = replace(
+            held,
+            host_port=first,
+            container_port=held.container_port + offset,
+            count=behind - first,
         )
         found = _expose_first(facts, part)
         if before is not None and _same(before, found):
-            whole = before.held
-            part = Held(
-                whole.protocol,
-                whole.address,
-                whole.host_port,
-                whole.container_port,
-                behind - whole.host_port,
-            )
-            found = Exposure(part, before.forwarded, before.reach, before.rule, before.ways)
+            whole = replace(before.held, count=behind - before.held.host_port)
+            found = replace(before, held=whole)
         elif before is not None:
             yield before
         before = found
@@ -112,12 +108,7 @@ def expose(facts: Facts, held: Held) -> Iterator[Exposure]:
 
 
 def _same(one: Exposure, other: Exposure) -> bool:
-    return (one.forwarded, one.reach, one.rule, one.ways) == (
-        other.forwarded,
-        other.reach,
-        other.rule,
-        other.ways,
-    )
+    return replace(one, held=other.held) == other
 
 
 def _expose_first(facts: Facts, held: Held) -> Exposure:
@@ -132,6 +123,9 @@ def _expose_first(facts: Facts, held: Held) -> Exposure:
 
 def _ways(facts: Facts, held: Held, hooks: Sequence[str], ours: str) -> Iterator[Way]:
     bound = ip_address(held.address)
+    mine = [
+        chain.table for chain in facts.rules.chains.values() if foreign.is_own_kind(chain.table)
+    ]
     for interface in facts.interfaces:
         if bound.is_loopback and interface.kind != LOOPBACK:
             continue  # the kernel takes no such address from outside
@@ -141,13 +135,9 @@ def _ways(facts: Facts, held: Held, hooks: Sequence[str], ours: str) -> Iterator
         address = own[0] if bound.is_unspecified else held.address
         packet = Packet(interface.name, address, held.protocol, held.host_port)
         if interface.kind == LOOPBACK and ours:
-            yield Way(
-                interface, True, ours
-            )  # what the host itself sends is translated as it leaves
+            # What the host itself sends is translated as it leaves.
+            yield Way(interface, True, ours)
             continue
-        mine = [
-            chain.table for chain in facts.rules.chains.values() if foreign.is_own_kind(chain.table)
-        ]
         verdict = judge(facts.rules, hooks, packet, but=mine)
         if verdict.passes and "input" in hooks and facts.legacy:
             verdict = Verdict(None, "iptables-legacy: its rules cannot be read")

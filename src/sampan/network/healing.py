@@ -6,18 +6,15 @@ passed over; a flush of the ruleset, ours included, is healed as soon as it is t
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import socket
 from collections.abc import Callable, Collection
 
 from sampan.errors import ProtocolError
 from sampan.linux.netlink.codec import decode_attributes, decode_messages, decode_string
+from sampan.network.notices import Notices
 
 NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 7
-SOL_NETLINK = 270
-NETLINK_ADD_MEMBERSHIP = 1
 NFNL_SUBSYS_NFTABLES = 10
 NFT_MSG_NEWGEN = 15
 NFTA_TABLE_NAME = 1  # of a table; in a chain, rule, set or element the same number names its table
@@ -27,7 +24,7 @@ RECEIVE = 1 << 17
 QUIET = 0.05  # seconds: what comes close together is healed at once
 
 
-class Watch:
+class Watch(Notices):
     """Made on the network thread, in its namespace; used on the event loop."""
 
     def __init__(self, tables: Collection[str], made_by_us: Callable[[int], bool]) -> None:
@@ -35,34 +32,17 @@ class Watch:
         self._tables = frozenset(tables)
         self._touched = self._damaged = False
         self._made_by_us = made_by_us
-        self._timer: asyncio.TimerHandle | None = None
         self._on_change: Callable[[bool], None] = lambda damaged: None
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
-        )
-        try:
-            self._socket.bind((0, 0))  # without a number of its own it gets no notices
-            self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES)
-            self._socket.setblocking(False)
-        except BaseException:
-            self._socket.close()
-            raise
+        super().__init__(NETLINK_NETFILTER, (NFNLGRP_NFTABLES,), QUIET)
 
     def start(self, on_change: Callable[[bool], None]) -> None:
         """`on_change` is called when somebody else has changed something; whether it may have been our table."""
         self._on_change = on_change
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._on_readable)
+        self.listen()
 
-    def close(self) -> None:
-        if self._socket.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.close()
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _on_readable(self) -> None:
+    def on_readable(self) -> None:
         try:
-            data = self._socket.recv(RECEIVE)
+            data = self.socket.recv(RECEIVE)
         except BlockingIOError:
             return
         except OSError as error:
@@ -92,10 +72,8 @@ class Watch:
 
     def _schedule(self) -> None:
         self._damaged = self._damaged or self._touched
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(QUIET, self._fire)
+        self.fire_later()
 
-    def _fire(self) -> None:
-        self._timer = None
+    def fire(self) -> None:
         damaged, self._damaged = self._damaged, False
         self._on_change(damaged)

@@ -102,6 +102,13 @@ def find_link(links: Links, link: int | str) -> Link | None:
         return None
 
 
+def remove_link(links: Links, name: str) -> None:
+    """Done twice, it does nothing."""
+    link = find_link(links, name)
+    if link is not None:
+        delete_link_if_there(links, link.index)
+
+
 def delete_link_if_there(links: Links, index: int) -> None:
     try:
         links.delete_link(index)

@@ -303,15 +303,15 @@ class Networks:
         await self._run(lambda: self._hold_again(owner, held))
         await self.open_ports(owner, held, addresses)
 
-    async def expose(self, held: Sequence[Held]) -> list[Exposure]:
-        """Who can reach these ports, by the rules in force. Raises SampanError."""
+    async def expose(self, held: Sequence[Held]) -> list[list[Exposure]]:
+        """Who can reach each of these ports, by the rules in force. Raises SampanError."""
         host = await self._host()
         bridges = [bridge.name for bridge in self._bridges.values()]
         try:
             facts = await self._run(lambda: exposure.look(host, self.name, bridges))
         except OSError as error:
             raise SampanError(f"the host's rules cannot be read: {error}") from error
-        return [found for item in held for found in exposure.expose(facts, item)]
+        return [list(exposure.expose(facts, item)) for item in held]
 
     def _open_ports(
         self, host: Host, owner: str, held: Sequence[Held], texts: Sequence[str]

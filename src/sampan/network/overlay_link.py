@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sampan.errors import Conflict, SampanError
-from sampan.network.host import Host, delete_link_if_there, find_link, quiet_ipv6
+from sampan.network.host import Host, quiet_ipv6, remove_link
 from sampan.network.overlay import Overlay
 from sampan.network.plan import Step
 
@@ -116,6 +116,4 @@ def plan_overlay(
 
 def remove_overlay(host: Host, overlay: Overlay) -> None:
     """Done twice, it does nothing."""
-    link = find_link(host.links, overlay.link)
-    if link is not None:
-        delete_link_if_there(host.links, link.index)
+    remove_link(host.links, overlay.link)

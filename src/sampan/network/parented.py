@@ -12,28 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-    ip_network,
-)
-from typing import TypeVar
+from ipaddress import ip_network
 
 from sampan.errors import SampanError
 from sampan.linux import netns
 from sampan.linux.netns import Kernel, NetworkThread
-from sampan.network.addresses import AddressBook
 from sampan.network.config import ParentConfig
-from sampan.network.endpoint import INSIDE_NAME, Endpoint, build_endpoint
-from sampan.network.host import Host, delete_link_if_there, find_link
+from sampan.network.container_network import ContainerNetwork
+from sampan.network.endpoint import INSIDE_NAME, Endpoint
+from sampan.network.host import Host, delete_link_if_there, find_link, remove_link
 from sampan.network.namespaces import open_inside
 from sampan.network.parent import remove_parent, set_up_parent
 from sampan.network.plan import Step, run_plan
@@ -43,8 +33,6 @@ from sampan.network.wiring import (
     AllowInsideIPv6,
     Wiring,
 )
-
-T = TypeVar("T")
 
 IPVLAN = "ipvlan"
 PASSTHRU = "passthru"
@@ -80,9 +68,7 @@ class MakeChild:
             raise
 
     def undo(self, wiring: Wiring) -> None:
-        link = find_link(wiring.inside, self.endpoint.inside_name)
-        if link is not None:
-            delete_link_if_there(wiring.inside, link.index)
+        remove_link(wiring.inside, self.endpoint.inside_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +102,7 @@ def plan_child(
     return [*steps, *(AddDefaultRoute(gateway) for gateway in endpoint.gateways)]
 
 
-class Parented:
+class Parented(ContainerNetwork):
     """Made by `Networks`, with the doors of `Bridge`. All methods belong to its event loop."""
 
     def __init__(
@@ -127,42 +113,15 @@ class Parented:
         config: ParentConfig,
         create_namespace: Callable[[], Awaitable[int]],
     ) -> None:
-        self._thread, self._host, self._kernel = thread, host, kernel
+        super().__init__(thread, config)
+        self._host, self._kernel = host, kernel
         self._config = config
         self._bare = create_namespace
-        self._endpoints: dict[str, Endpoint] = {}
-        self.network_id = config.network_id
-        self._addresses = AddressBook(
-            (config.gateway, config.gateway6),
-            (config.allocation, config.allocation6),
-            reserved=config.reserved,
-            label=f"{config.name} ({config.network_id})",
-        )
 
     @property
     def name(self) -> str:
         """Of its parent."""
         return self._config.parent
-
-    @property
-    def gateway(self) -> IPv4Address | None:
-        return self._config.gateway.ip if self._config.gateway else None
-
-    @property
-    def subnet(self) -> IPv4Network | None:
-        return self._config.gateway.network if self._config.gateway else None
-
-    @property
-    def gateway6(self) -> IPv6Address | None:
-        return self._config.gateway6.ip if self._config.gateway6 else None
-
-    @property
-    def subnet6(self) -> IPv6Network | None:
-        return self._config.gateway6.network if self._config.gateway6 else None
-
-    @property
-    def endpoints(self) -> list[Endpoint]:
-        return list(self._endpoints.values())
 
     async def set_up(self) -> None:
         """Raises InvalidParameter, SampanError."""
@@ -186,22 +145,9 @@ class Parented:
         default_route: bool = True,
     ) -> Endpoint:
         """As `Bridge.plug`."""
-        config = self._config
         got = self._addresses.reserve(address, address6)
-        gateways: tuple[IPv4Interface | IPv6Interface | None, ...]
-        gateways = (config.gateway, config.gateway6)
-        endpoint = build_endpoint(
-            got,
-            gateways,
-            routed=not config.internal,
-            network_id=self.network_id,
-            endpoint_id=os.urandom(32).hex(),
-            container_id=container_id,
-            mac=mac,
-            host_interface="",
-            inside_name=inside_name,
-        )
-        routed = default_route and not config.internal
+        endpoint = self._build(got, container_id, mac=mac, inside_name=inside_name)
+        routed = default_route and self._routed
         try:
             endpoint = await self._connected(endpoint, netns_fd, routed=routed)
         except BaseException:
@@ -240,11 +186,6 @@ class Parented:
                 raise SampanError(f"cannot remove {endpoint.inside_name}: {error}") from error
         self._forget(endpoint)
 
-    def restore(self, endpoint: Endpoint) -> None:
-        if endpoint.endpoint_id not in self._endpoints:
-            self._addresses.take(endpoint.addresses)
-            self._endpoints[endpoint.endpoint_id] = endpoint
-
     async def stop(self, *, remove: bool) -> None:
         if remove:
             config = self._config
@@ -273,12 +214,3 @@ class Parented:
             link = find_link(inside, endpoint.inside_name)
             if link is not None and link.kind == self._config.kind:
                 delete_link_if_there(inside, link.index)
-
-    # On the loop
-
-    async def _run(self, function: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._thread.submit(function))
-
-    def _forget(self, endpoint: Endpoint) -> None:
-        if self._endpoints.pop(endpoint.endpoint_id, None) is not None:
-            self._addresses.release(endpoint.addresses)

@@ -22,7 +22,7 @@ from sampan.network.bridge_device import (
 from sampan.network.config import BridgeConfig, NetworkConfig
 from sampan.network.endpoint import READY, Endpoint, owner
 from sampan.network.firewall import NetworkRules
-from sampan.network.host import Host, delete_link_if_there, find_link
+from sampan.network.host import Host, delete_link_if_there, remove_link
 from sampan.network.overlay_link import plan_overlay, remove_overlay
 from sampan.network.plan import Step, run_plan
 from sampan.network.wiring import Port
@@ -182,9 +182,8 @@ def tear_down(host: Host, config: BridgeConfig, facts: BridgeFacts) -> None:
     host.table.set_network(config.bridge, None)
     if config.overlay is not None:
         remove_overlay(host, config.overlay)
-    link = find_link(host.links, config.bridge)
-    if facts.ours and link is not None:
-        delete_link_if_there(host.links, link.index)
+    if facts.ours:
+        remove_link(host.links, config.bridge)
 
 
 def switch_uplinks(host: Host, config: NetworkConfig) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from sampan.network.host import (
     delete_link_if_there,
     find_link,
     quiet_ipv6,
+    remove_link,
 )
 from sampan.network.plan import Step
 
@@ -94,7 +95,7 @@ def make_pair(
         wait_operational(wiring.host, pair.host_index)
         wait_operational(wiring.host, port.index)  # its carrier came with its first port
     except BaseException:
-        remove_pair(wiring.host, name)
+        remove_link(wiring.host, name)
         raise
     return pair
 
@@ -107,12 +108,6 @@ def wait_operational(links: Links, index: int) -> None:
     deadline = time.monotonic() + LINK_WATCH_PATIENCE
     while not links.link(index).operational and time.monotonic() < deadline:
         time.sleep(LINK_WATCH_PAUSE)
-
-
-def remove_pair(host: Links, name: str) -> None:
-    link = find_link(host, name)
-    if link is not None:
-        delete_link_if_there(host, link.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +127,7 @@ class CreateVeth:
         wiring.host_index, wiring.inside_index = pair.host_index, pair.inside_index
 
     def undo(self, wiring: Wiring) -> None:
-        remove_pair(wiring.host, self.name)
+        remove_link(wiring.host, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +149,7 @@ class AdoptVeth:
             raise
 
     def undo(self, wiring: Wiring) -> None:
-        remove_pair(wiring.host, self.pair.name)
+        remove_link(wiring.host, self.pair.name)
 
 
 @dataclass(frozen=True, slots=True)

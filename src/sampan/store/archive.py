@@ -49,7 +49,7 @@ class Archive:
         self._small = 0
 
     def has(self, name: str) -> bool:
-        return self._resolve(name) is not None
+        return self._key(name) in self._files
 
     def read(self, name: str, limit: int) -> bytes:
         """The content of a document."""
@@ -66,12 +66,12 @@ class Archive:
 
     async def file(self, name: str) -> tuple[Ingest, Blob]:
         """The file as one of the store's ingest folder, which is gone at the end unless somebody takes it."""
-        file = self._get(name)
+        key, file = self._key(name), self._get(name)
         if file.ingest is not None:
             return file.ingest, file.blob
+        assert key is not None
         assert file.data is not None
         ingest = self._content.writer(self._lease)
-        key = next(key for key, known in self._files.items() if known is file)
         self._files[key] = _File(file.data, ingest, file.blob)
         await ingest.write(file.data)
         return ingest, await ingest.finish()
@@ -130,16 +130,18 @@ class Archive:
         if len(self._files) + len(self._links) >= FILE_LIMIT:
             raise InvalidParameter(f"the archive holds more than {FILE_LIMIT} files")
 
-    def _resolve(self, name: str) -> _File | None:
+    def _key(self, name: str) -> str | None:
+        """Where links lead, which need not be there; None when they do not end."""
         key = normalise(name.encode("utf-8", "surrogateescape"))
         for _ in range(_LINK_LIMIT):
             if key not in self._links:
-                return self._files.get(key)
+                return key
             key = self._links[key]
         return None
 
     def _get(self, name: str) -> _File:
-        file = self._resolve(name)
+        key = self._key(name)
+        file = self._files.get(key) if key is not None else None
         if file is None:
             shown = name[:200].encode("utf-8", "backslashreplace").decode()
             raise InvalidParameter(f"invalid archive: {shown} is missing")

@@ -7,9 +7,10 @@ Names are lower-case text without the final dot.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from sampan.errors import ProtocolError
 
@@ -134,29 +135,46 @@ def build_answer(
     return header + query.question + body + additional
 
 
-def read_records(answer: bytes) -> list[tuple[int, bytes]]:
-    """Type and data of an answer's records, A, AAAA and PTR as they are. Raises ProtocolError."""
+class Record(NamedTuple):
+    """One of an answer. `data` begins at `offset`, from where names in it may point back."""
+
+    owner: str
+    kind: int
+    klass: int
+    ttl: int
+    offset: int
+    data: bytes
+
+
+def _records(answer: bytes) -> Iterator[Record]:
+    """Those of the answer section. Raises ProtocolError."""
     if len(answer) < HEADER.size:
         raise ProtocolError("DNS message shorter than its header")
     _, _, questions, count, _, _ = HEADER.unpack_from(answer)
     offset = HEADER.size
     for _ in range(questions):
         offset = _read_name(answer, offset)[1] + FIXED.size
-    found = []
     for _ in range(count):
-        _, offset = _read_name(answer, offset)
+        owner, offset = _read_name(answer, offset)
         if offset + RECORD.size > len(answer):
             raise ProtocolError("DNS record is cut off")
-        kind, _, _, length = RECORD.unpack_from(answer, offset)
+        kind, klass, ttl, length = RECORD.unpack_from(answer, offset)
         offset += RECORD.size
-        if offset + length > len(answer):
-            raise ProtocolError("DNS record is cut off")
         data = answer[offset : offset + length]
-        if kind == PTR:  # its name may point into the message
-            data = encode_name(_read_name(answer, offset)[0])
-        if kind in (A, AAAA, PTR):
-            found.append((kind, data))
+        if len(data) != length:
+            raise ProtocolError("DNS record is cut off")
+        yield Record(owner, kind, klass, ttl, offset, data)
         offset += length
+
+
+def read_records(answer: bytes) -> list[tuple[int, bytes]]:
+    """Type and data of an answer's records, A, AAAA and PTR as they are. Raises ProtocolError."""
+    found = []
+    for record in _records(answer):
+        if record.kind == PTR:  # its name may point into the message
+            found.append((PTR, encode_name(_read_name(answer, record.offset)[0])))
+        elif record.kind in (A, AAAA):
+            found.append((record.kind, record.data))
     return found
 
 
@@ -204,29 +222,13 @@ def answers_to(data: bytes, query: Query, identity: int) -> bool:
 def addresses_in(data: bytes, name: str) -> list[tuple[IPv4Address | IPv6Address, int]]:
     """Addresses of `name` in an answer, and the seconds that each is good for, by way of other names
     (CNAME) too. Other names' are passed over. Raises ProtocolError."""
-    if len(data) < HEADER.size:
-        raise ProtocolError("DNS message shorter than its header")
-    _, _, questions, answers, _, _ = HEADER.unpack_from(data)
-    offset = HEADER.size
-    for _ in range(questions):
-        _, offset = _read_name(data, offset)
-        offset += FIXED.size
     aliases: dict[str, tuple[str, int]] = {}
     found: list[tuple[str, IPv4Address | IPv6Address, int]] = []
-    for _ in range(answers):
-        owner, offset = _read_name(data, offset)
-        if offset + RECORD.size > len(data):
-            raise ProtocolError("DNS record is cut off")
-        kind, klass, ttl, length = RECORD.unpack_from(data, offset)
-        offset += RECORD.size
-        content = data[offset : offset + length]
-        if len(content) != length:
-            raise ProtocolError("DNS record is cut off")
+    for owner, kind, klass, ttl, offset, content in _records(data):
         if klass == IN and kind == CNAME:
             aliases[owner] = (_read_name(data, offset)[0], ttl)
-        elif klass == IN and (kind, length) in ((A, 4), (AAAA, 16)):
+        elif klass == IN and (kind, len(content)) in ((A, 4), (AAAA, 16)):
             found.append((owner, ip_address(content), ttl))
-        offset += length
     known = {name: 0xFFFFFFFF}
     while name in aliases and aliases[name][0] not in known:
         target, ttl = aliases[name]

@@ -14,18 +14,21 @@ _WORDS = {True: "yes", False: "no", None: "depends"}
 
 async def list_ports(services: Services, *, exposed: bool) -> list[dict[str, Any]]:
     """In the order of names and ports. Raises SampanError where the rules cannot be read."""
-    rows: list[dict[str, Any]] = []
-    for record in sorted(services.containers.all(), key=lambda each: each.name):
-        if not record.ports or not record.state.alive:
-            continue
-        held = sorted(to_held(record.ports), key=lambda each: (each.host_port, each.address))
-        about = {"ID": record.id, "Name": record.name}
-        if exposed:
-            found = await services.networks.expose(held)
-            rows += [about | _port(each.held) | _exposure(each) for each in found]
-        else:
-            rows += [about | _port(each) for each in held]
-    return rows
+    ports = [
+        ({"ID": record.id, "Name": record.name}, held)
+        for record in sorted(services.containers.all(), key=lambda each: each.name)
+        if record.state.alive
+        for held in sorted(to_held(record.ports), key=lambda each: (each.host_port, each.address))
+    ]
+    if not exposed:
+        return [about | _port(held) for about, held in ports]
+    # All at once: the host's rules are read for it.
+    found = await services.networks.expose([held for _, held in ports]) if ports else []
+    return [
+        about | _port(each.held) | _exposure(each)
+        for (about, _), parts in zip(ports, found, strict=True)
+        for each in parts
+    ]
 
 
 def _port(held: Held) -> dict[str, Any]:

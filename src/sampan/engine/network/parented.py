@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 from sampan.engine.network.drivers import IPVLAN, MACVLAN, MTU, addressing, mtu_of
 from sampan.engine.network.records import NetworkRecord
 from sampan.errors import InvalidParameter
@@ -15,7 +17,7 @@ def parent_config(
     record: NetworkRecord,
     *,
     pools: tuple[Pool, ...] = (),
-    avoid: tuple[object, ...] = (),
+    avoid: tuple[IPv4Network, ...] = (),
 ) -> ParentConfig:
     """`pools`: as for bridges. Raises InvalidParameter."""
     kind, options = record.driver, record.options
@@ -50,7 +52,7 @@ def parent_config(
         # Without a parent there is nobody outside.
         internal=record.internal or not parent,
         pools=pools,
-        avoid=avoid,  # type: ignore[arg-type]
+        avoid=avoid,
         ipv4=record.ipv4,
     )
 

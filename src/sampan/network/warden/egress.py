@@ -178,7 +178,7 @@ class Policies:
     @property
     def _group(self) -> int:
         assert self._log is not None
-        return self._log.group
+        return self._log.number
 
     def _write(self, owner: str, before: Held | None) -> None:
         egress = self._held[owner].egress

@@ -80,7 +80,7 @@ class RecordingNft:
 
 
 class FakeLog:
-    group = 7
+    number = 7
 
     def __init__(self, loop: Loop, told: object) -> None:
         self.told = told
