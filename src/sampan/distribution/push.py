@@ -133,8 +133,8 @@ class Pusher:
         remote = await registries.remote(endpoint, "pull,push")
         try:
             for tagged, image in images:
-                index = indexes.index_of(self.store, image) if with_index else None
-                listed = indexes.whole(self.store, index) if index is not None else None
+                index = await indexes.index_of(self.store, image) if with_index else None
+                listed = await indexes.whole(self.store, index) if index is not None else None
                 if listed is not None:
                     await self._push_index(remote, tagged, image, listed)
                 else:

@@ -110,6 +110,8 @@ class Prepare(Step[Launch]):
         return "prepare mounts and the run folder"
 
     async def execute(self, launch: Launch) -> None:
+        host, configured = launch.record.host_config, launch.services.config.runtimes
+        remap.check(launch.services.remap, host, own_runtime=host.runtime not in configured)
         network_modes.check_exist(launch.services, launch.record)
         await volumes.mount_for(launch.services, launch.record)
         await launch.services.store.snapshots.unshare(launch.container_id)
@@ -141,7 +143,10 @@ class LookUp(Step[Launch]):
         services, record = launch.services, launch.record
         launch.user = intent.find_user(services.kernel, launch.root, record)
         launch.devices = intent.find_devices(record.host_config)
-        launch.sources = open_sources(services.kernel, record.mounts, roots, mapped_volumes=plain)
+        owner = services.remap.root if services.remap is not None else None
+        launch.sources = open_sources(
+            services.kernel, record.mounts, roots, mapped_volumes=plain, owner=owner
+        )
 
     async def undo(self, launch: Launch) -> None:
         launch.close()

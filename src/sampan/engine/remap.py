@@ -31,6 +31,11 @@ class Remap:
     uids: tuple[Range, ...]
     gids: tuple[Range, ...]
 
+    @property
+    def root(self) -> tuple[int, int]:
+        """Uid and gid that the containers' root has on the host."""
+        return self.uids[0][1], self.gids[0][1]
+
 
 def concerns(remap: Remap | None, host: HostConfig) -> bool:
     """Whether a container gets a user namespace of its own."""
@@ -42,7 +47,8 @@ def applies(remap: Remap | None, record: ContainerRecord) -> bool:
 
 
 def check(remap: Remap | None, host: HostConfig, *, own_runtime: bool) -> None:
-    """What the host's root only can have. Raises InvalidParameter, in dockerd's words."""
+    """What the host's root only can have; at each start too, for the daemon may not have had `userns-remap` when
+    the container was created. Raises InvalidParameter, in dockerd's words."""
     if not concerns(remap, host):
         return
     if host.privileged:

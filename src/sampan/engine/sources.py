@@ -45,7 +45,10 @@ def image_roots(services: Services, record: ContainerRecord) -> dict[str, Mount]
 
 
 def mapped(mount: Mount) -> Mount:
-    """Its files belong in the container to whom they belong on the disk, whatever its user namespace."""
+    """Its files belong in the container to whom they belong on the disk, whatever its user namespace. A tmpfs is
+    none of that: it is made in the namespace."""
+    if mount.type not in ("bind", "overlay"):
+        return mount
     return mount._replace(options=(*mount.options, "idmap"))
 
 
@@ -55,13 +58,16 @@ def open_sources(
     roots: Mapping[str, Mount],
     *,
     mapped_volumes: frozenset[str] | None = None,
+    owner: tuple[int, int] | None = None,
 ) -> Sources:
     """Blocking. `roots`: of `image_roots`; `mapped_volumes`: of a container with a user namespace, those that are
-    `mapped`, as images are. Binds never are: they show who owns them on the host. Raises InvalidParameter,
-    NotFound, SampanError in Docker's words."""
+    `mapped`, as images are. Binds never are: they show who owns them on the host. `owner`: whose the folders become
+    that are made for binds. Raises InvalidParameter, NotFound, SampanError in Docker's words."""
     sources = Sources()
     try:
         for point in points:
+            if point.type == "bind":
+                _prepare_bind(point, owner)
             mount = _mount(kernel, point, roots, sources.fds)
             own = point.type == "image" or point.name in (mapped_volumes or ())
             remap = mapped_volumes is not None and own
@@ -78,9 +84,7 @@ def _mount(kernel: Kernel, point: MountPoint, roots: Mapping[str, Mount], fds: l
     if point.type == "image":
         return _image(kernel, point, roots[point.name], fds)
     source = point.source
-    if point.type == "bind":
-        _prepare_bind(point)
-    elif point.subpath:
+    if point.type == "volume" and point.subpath:
         source = _open_part(kernel, source, point.subpath, fds)
     return bind_mount(
         source,
@@ -126,19 +130,36 @@ def check_bind_sources(points: Sequence[MountPoint]) -> None:
             raise _missing(point)
 
 
-def _prepare_bind(point: MountPoint) -> None:
+def _prepare_bind(point: MountPoint, owner: tuple[int, int] | None) -> None:
     """Raises InvalidParameter, SampanError."""
     if not os.path.lexists(point.source):
         if not point.create_source:
             raise _missing(point)
         try:
-            os.makedirs(point.source, 0o755, exist_ok=True)
+            _make_folders(point.source, owner)
         except OSError as error:
             raise SampanError(
                 f"error while creating mount source path '{point.source}': "
                 f"mkdir {point.source}: {(error.strerror or '').lower()}"
             ) from None
     _check_propagation(point)
+
+
+def _make_folders(path: str, owner: tuple[int, int] | None) -> None:
+    """Those that are there stay whose they are. Raises OSError."""
+    missing = []
+    while path and not os.path.exists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o755)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+            continue  # another start was quicker
+        if owner is not None:
+            os.lchown(folder, *owner)
 
 
 def _missing(point: MountPoint) -> InvalidParameter:

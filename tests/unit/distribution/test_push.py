@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from sampan.distribution.credentials import NOBODY, Credentials
 from sampan.distribution.distribution import Distribution
 from sampan.distribution.failures import AuthFailed, RegistryError, Unreachable
 from sampan.distribution.hosts import Host
+from sampan.distribution.indexes import index_of, whole
 from sampan.distribution.progress import Message
 from sampan.distribution.push import as_oci, make_manifest
 from sampan.distribution.remote import Remote
@@ -432,6 +434,28 @@ async def test_an_index_goes_when_all_of_it_is_here(
     assert house.store.images.resolve(f"{name}@{index.digest}").id == PULLED.id
     await house.push(f"{name}:1", with_index=False)
     assert registry.manifests["a"]["1"] == (PULLED.media_type, PULLED.raw)
+
+
+async def test_layers_are_not_read_for_an_index(
+    house: House, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest says what they are; what is read is read off the loop."""
+    index = make_index([(PULLED, "linux/amd64"), (ARM, "linux/arm64")])
+    name = f"{registry.authority}/a"
+    image = await house.pulled(f"{name}:1", PULLED, f"{registry.authority}/b", above=[index])
+    plain, read = house.store.content.read, list[tuple[str, bool]]()
+
+    def spy(digest: Digest, **more: Any) -> bytes:
+        read.append((digest, threading.current_thread() is threading.main_thread()))
+        return plain(digest, **more)
+
+    monkeypatch.setattr(house.store.content, "read", spy)
+    found = await index_of(house.store, image)
+    assert found is not None
+    assert found.digest == index.digest
+    assert read == [(PULLED.digest, False), (index.digest, False)]
+    assert await whole(house.store, found) is None  # the other platform's image is not here
+    assert not any(on_loop for _, on_loop in read)
 
 
 @pytest.mark.parametrize("lost", ["image", "layer"])

@@ -6,13 +6,17 @@ import asyncio
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sampan.engine import attach, launch, lifecycle, start
+from sampan.engine.config import Runtime
 from sampan.engine.records import State, decode
+from sampan.engine.remap import Remap
 from sampan.engine.steps import Step
 from sampan.engine.streams import ClientStream
 from sampan.errors import Conflict, InvalidParameter, NotFound, NotModified, SampanError
@@ -73,8 +77,6 @@ async def test_what_cannot_be_started(
     """304 and 409, in dockerd's words."""
     record = await rooms.create("web")
     actor = rooms.services.containers.actor("web")
-    import msgspec
-
     actor.record = msgspec.structs.replace(record, state=state)
     with pytest.raises(kind) as caught:
         await start.start_container(rooms.services, "web")
@@ -253,6 +255,42 @@ async def test_binds(rooms: Rooms, tmp_path: Path) -> None:
     (mount,) = [m for m in config["mounts"] if m["destination"] == "/data"]
     assert mount["source"] == str(missing)
     assert "ro" in mount["options"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"privileged": True}, "privileged mode is incompatible with user namespaces"),
+        ({"network_mode": "host"}, "cannot share the host's network namespace when"),
+        ({"pid_mode": "host"}, "cannot share the host PID namespace when user namespaces are"),
+    ],
+)
+async def test_created_before_the_daemon_had_userns_remap(
+    rooms: Rooms, wishes: dict[str, Any], words: str
+) -> None:
+    """What needs the host's root is refused at the start too; nothing is left of it."""
+    await rooms.create("web", **wishes)
+    before = rooms.leftovers()
+    ids = ((0, 100000, 65536),)
+    rooms.services = replace(rooms.services, remap=Remap(ids, ids))
+    with pytest.raises(InvalidParameter, match=words):
+        await start.start_container(rooms.services, "web")
+    assert rooms.leftovers() == before
+    assert rooms.monitors.made == []
+    rooms.services = replace(rooms.services, remap=None)
+    await start.start_container(rooms.services, "web")
+
+
+async def test_foreign_runtime_before_the_daemon_had_userns_remap(rooms: Rooms) -> None:
+    """Another runtime gets no user namespace of ours."""
+    runtimes = {"other": Runtime(path="/bin/false")}
+    config = msgspec.structs.replace(rooms.services.config, runtimes=runtimes)
+    rooms.services = replace(rooms.services, config=config)
+    await rooms.create("web", runtime="other")
+    ids = ((0, 100000, 65536),)
+    rooms.services = replace(rooms.services, remap=Remap(ids, ids))
+    with pytest.raises(InvalidParameter, match="runtime other cannot be used when user namespaces"):
+        await start.start_container(rooms.services, "web")
 
 
 async def test_user_and_devices(rooms: Rooms) -> None:
