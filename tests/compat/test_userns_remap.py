@@ -167,6 +167,37 @@ def test_copies(driver: Driver, tmp_path: Path) -> None:
     assert driver("start", "-a", stopped).out == "0:0\n"
 
 
+def test_copies_into_binds(driver: Driver) -> None:
+    """What the container's root may not write, a copy into the container does not either: not through its links,
+    running or not. The reference writes as the host's root."""
+    if driver.engine.kind == "dockerd":
+        pytest.skip("the reference does")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        roots, own, source = (folder / word for word in ("roots", "own", "in"))
+        for place, mode, owner in ((roots, 0o775, 0), (own, 0o755, FIRST)):
+            place.mkdir()
+            place.chmod(mode)
+            os.chown(place, owner, owner)
+        source.write_text("text\n")
+        (own / "link").symlink_to("/roots")
+        bound = ("-v", f"{roots}:/roots", "-v", f"{own}:/own", "-v", "vol:/v")
+        running = driver("run", "-d", *bound, "busybox", "sleep", "1000").out.strip()
+        stopped = driver("create", *bound, "busybox", "stat", "-c", "%u", "/own/2", "/v/2")
+        for number, container in enumerate((running, stopped.out.strip()), 1):
+            for place in (f"/roots/{number}", f"/own/link/{number}"):
+                refused = driver("cp", str(source), f"{container}:{place}")
+                assert refused.code == 1
+                assert "permission denied" in refused.err.lower()
+            for above in ("/own", "/v"):
+                done = driver("cp", str(source), f"{container}:{above}/{number}")
+                assert done.code == 0, done.err
+            assert os.stat(own / str(number)).st_uid == FIRST
+            assert driver("cp", f"{container}:/own/{number}", str(folder / "out")).code == 0
+        assert os.listdir(roots) == []
+        assert driver("start", "-a", stopped.out.strip()).out.split() == ["0", "0"]
+
+
 def test_a_commit_is_as_the_container_saw_it(driver: Driver, tmp_path: Path) -> None:
     name = driver(
         "run", "-d", "busybox", "sh", "-c", "echo x > /x; chown 5:6 /x; sleep 1000"

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sampan.engine import lookup
+from sampan.engine import lookup, remap, user_namespaces, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.create import attributes_of
 from sampan.engine.records import ContainerRecord, State
@@ -106,7 +106,8 @@ async def extract_archive(
         record = actor.record
         if actor.gone or record.state in (State.REMOVING, State.DEAD):
             raise Conflict(f"container {record.id} is marked for removal")
-        with _translated(ref, path, record):
+        remapped = not record.state.alive and remap.applies(services.remap, record)
+        with _translated(ref, path, record, remapped=remapped):
             async with _root(services, record) as (args, fds):
                 owner = await _owner(services, record) if own else None
                 wishes = {**args, "path": path, "overwrite": overwrite, "owner": owner}
@@ -161,7 +162,10 @@ async def _root(
                 os.close(user)
         else:
             await services.store.snapshots.unshare(record.id)
-            yield {"view": _view(services, record).to_message()}, []
+            view = _view(services, record)
+            if any(mount.host_ids for mount in view.mounts):
+                fd = await user_namespaces.make_for_mounts(services)
+            yield {"view": view.to_message()}, [fd] if fd >= 0 else []
     finally:
         if fd >= 0:
             os.close(fd)
@@ -188,16 +192,20 @@ def _view(services: Services, record: ContainerRecord) -> View:
     return View(
         layers=root.options if overlay else (),
         folder="" if overlay else root.source,
-        mounts=tuple(_attached(record)),
+        mounts=tuple(_attached(services, record)),
         place=services.paths.running,
         read_only=record.host_config.readonly_rootfs,
     )
 
 
-def _attached(record: ContainerRecord) -> list[Attached]:
+def _attached(services: Services, record: ContainerRecord) -> list[Attached]:
     """Outermost first. A tmpfs is there only while the container runs."""
+    remapped = remap.applies(services.remap, record)
+    plain = volumes.without_options(services) if remapped else frozenset()
     found = [
-        Attached(point.source, point.destination, point.read_write)
+        Attached(
+            point.source, point.destination, point.read_write, remapped and point.name not in plain
+        )
         for point in record.mounts
         if point.type in ("bind", "volume") and point.source
     ]
@@ -228,8 +236,10 @@ def _tell(services: Services, record: ContainerRecord, action: str) -> None:
 class _translated:
     """A worker's errors in Docker's words."""
 
-    def __init__(self, ref: str, path: str, record: ContainerRecord | None = None) -> None:
-        self._ref, self._path, self._record = ref, path, record
+    def __init__(
+        self, ref: str, path: str, record: ContainerRecord | None = None, *, remapped: bool = False
+    ) -> None:
+        self._ref, self._path, self._record, self._remapped = ref, path, record, remapped
 
     def __enter__(self) -> None: ...
 
@@ -240,7 +250,8 @@ class _translated:
             text = f"Could not find the file {self._path} in container {self._ref}"
             raise NotFound(text) from None
         if error.errno == errno.EROFS and self._record is not None:
-            raise Forbidden(_read_only(self._record, self._path)) from None
+            text = _read_only(self._record, self._path, remapped=self._remapped)
+            raise Forbidden(text) from None
         if error.errno == errno.ENOTDIR and self._record is not None:
             raise InvalidParameter("extraction point is not a directory") from None
         reason = os.strerror(error.errno or 0).lower()
@@ -248,13 +259,17 @@ class _translated:
         raise kind_of_failure(f"{self._path}: {reason}") from None
 
 
-def _read_only(record: ContainerRecord, path: str) -> str:
+def _read_only(record: ContainerRecord, path: str, *, remapped: bool) -> str:
+    """`remapped`: its user namespace is what may keep a worker from writing (`store/view.py`)."""
     place = posixpath.normpath("/" + path)
-    inside = any(
-        f"{place}/".startswith(f"{posixpath.normpath(point.destination)}/")
+    around = [
+        point
         for point in record.mounts
-        if not point.read_write
-    )
+        if f"{place}/".startswith(f"{posixpath.normpath(point.destination)}/")
+    ]
+    inside = not all(point.read_write for point in around)
+    if remapped and not inside and any(point.source for point in around):
+        return "mounted volume cannot be written to while the container does not run"
     if record.host_config.readonly_rootfs and not inside:
         return "container rootfs is marked read-only"
     return "mounted volume is marked read-only"

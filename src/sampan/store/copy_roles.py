@@ -1,13 +1,13 @@
 """Worker roles of `docker cp`: look at a path of a container, pack what is there, unpack into it.
 
-    copy-stat  fds: channel, FOREIGN?            {"name", "mode", "size", "mtime_ns", "link"}
-    copy-out   fds: channel, output, FOREIGN?    the same, then the tar stream in `output`, then {}
-    copy-in    fds: channel, input, FOREIGN?     {}
+    copy-stat  fds: channel, WHERE…            {"name", "mode", "size", "mtime_ns", "link"}
+    copy-out   fds: channel, output, WHERE…    the same, then the tar stream in `output`, then {}
+    copy-in    fds: channel, input, WHERE…     {}
 
-`args`: `path` in the container and `view` (`View.to_message`), unless FOREIGN are given: root and
-user namespace of its process. Nothing
-runs inside the foreign root; it is only ever a descriptor to look things up below. The archive is decompressed
-here, before anything of it is looked at.
+`args`: `path` in the container and, for one that does not run, `view` (`View.to_message`). WHERE: root and user
+namespace of its process, or the user namespace that `open_view` wants, if it does. Nothing runs inside the foreign
+root; it is only ever a descriptor to look things up below. The archive is decompressed here, before anything of it
+is looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from sampan.linux import constants as c
 from sampan.linux.channel import Channel, Message
-from sampan.linux.kernel import LinuxKernel
+from sampan.linux.kernel import Kernel, LinuxKernel
 from sampan.store import places
 from sampan.store.copy_in import CopyIn
 from sampan.store.intake import take_archive
@@ -82,13 +82,16 @@ def copy_in(args: dict[str, Any], fds: list[int]) -> None:
 COPY_ROLES = {"copy-stat": copy_stat, "copy-out": copy_out, "copy-in": copy_in}
 
 
-def _root(kernel: LinuxKernel, args: dict[str, Any], fds: list[int], *, writable: bool) -> int:
-    if not fds:
-        return open_view(kernel, View.from_message(args["view"]), writable=writable)
+def _root(kernel: Kernel, args: dict[str, Any], fds: list[int], *, writable: bool) -> int:
+    if "view" in args:
+        view = View.from_message(args["view"])
+        return open_view(kernel, view, writable=writable, host_ids=fds[0] if fds else -1)
     root, user_namespace = fds
     own = os.stat("/proc/self/ns/user")
     if not os.path.samestat(os.fstat(user_namespace), own):
-        # So owners are what they are in there, and what is root there may no more than it.
+        # So owners are what they are in there, and what is root there may no more than it: no group of the host's
+        # comes along, which might be able to write what is root's.
+        kernel.setgroups([])
         kernel.setns(user_namespace, c.CLONE_NEWUSER)
         kernel.setresgid(0, 0, 0)
         kernel.setresuid(0, 0, 0)

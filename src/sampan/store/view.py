@@ -33,6 +33,7 @@ class Attached:
     source: str
     destination: str
     read_write: bool
+    host_ids: bool = False  # of the host's users, some of whom the container's user namespace knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class View:
         return {
             "layers": list(self.layers),
             "folder": self.folder,
-            "mounts": [[m.source, m.destination, m.read_write] for m in self.mounts],
+            "mounts": [[m.source, m.destination, m.read_write, m.host_ids] for m in self.mounts],
             "place": self.place,
             "read_only": self.read_only,
         }
@@ -67,12 +68,14 @@ class View:
         )
 
 
-def open_view(kernel: Kernel, view: View, *, writable: bool) -> int:
-    """The root of a container that does not run. The process is in a mount namespace of its own afterwards."""
+def open_view(kernel: Kernel, view: View, *, writable: bool, host_ids: int = -1) -> int:
+    """The root of a container that does not run. The process is in a mount namespace of its own afterwards.
+
+    `host_ids`, where a mount has such: a user namespace that leads from the host's ids to the container's."""
     kernel.unshare(c.CLONE_NEWNS)
     kernel.mount(None, "/", None, c.MS_REC | c.MS_PRIVATE, None)
     # Cloned first: what hides the place must not hide them.
-    sources = [kernel.open_tree(c.AT_FDCWD, mount.source, _CLONE) for mount in view.mounts]
+    sources = [_clone(kernel, mount, host_ids) for mount in view.mounts]
     made = _make_root(kernel, view, writable=writable)
     _attach(kernel, made, view.place)
     kernel.close(made)
@@ -111,18 +114,32 @@ def _attach(kernel: Kernel, mount: int, place: str) -> None:
     kernel.move_mount(mount, "", c.AT_FDCWD, place, c.MOVE_MOUNT_F_EMPTY_PATH)
 
 
+def _clone(kernel: Kernel, mount: Attached, host_ids: int) -> int:
+    """As the container would have it: what belongs to users whom it does not know is nobody's, and is not written to,
+    whatever the worker may do elsewhere."""
+    tree = kernel.open_tree(c.AT_FDCWD, mount.source, _CLONE)
+    flags = c.AT_EMPTY_PATH | c.AT_RECURSIVE
+    read_write = mount.read_write
+    if mount.host_ids:
+        try:
+            kernel.mount_setattr(tree, "", flags, attr_set=c.MOUNT_ATTR_IDMAP, userns_fd=host_ids)
+        except OSError:
+            # Not every file system can, and it would be written to as the host's root.
+            read_write = False
+    if not read_write:
+        kernel.mount_setattr(tree, "", flags, attr_set=c.MOUNT_ATTR_RDONLY)
+    return tree
+
+
 def _put(kernel: Kernel, root: int, mount: Attached, source: int) -> None:
-    if not mount.read_write:
-        flags = c.AT_EMPTY_PATH | c.AT_RECURSIVE
-        kernel.mount_setattr(source, "", flags, attr_set=c.MOUNT_ATTR_RDONLY)
     is_folder = stat.S_ISDIR(os.fstat(source).st_mode)
     make = make_directory if is_folder else make_file
     try:
         target = make(kernel, root, mount.destination)
     except OSError as error:
-        if error.errno != errno.EROFS:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EOVERFLOW):
             raise
-        return  # its place is missing in a read-only volume: it could not be mounted at the start either
+        return  # its place is missing in a volume that is not written to, as in `_clone`
     try:
         kernel.move_mount(source, "", target, "", _ONTO)
     finally:
