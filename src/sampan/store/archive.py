@@ -7,7 +7,7 @@ looked up in a file system. Bounded: the number of files, the memory of the smal
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -30,18 +30,23 @@ class _File(NamedTuple):
 
 
 Begun = Callable[[str, Ingest], None]
+Dropped = Callable[[Ingest], Awaitable[None]]
 
 
 def _unheard(name: str, ingest: Ingest) -> None:
     """Nobody wants to know of files before the archive is read."""
 
 
+async def _unmissed(ingest: Ingest) -> None: ...
+
+
 class Archive:
     """Files by normalised name; `file` and `read` raise InvalidParameter for what is not there. `begun` is told of
-    every large file that begins to arrive."""
+    every large file that begins to arrive, `dropped` of one whose name a later file has."""
 
-    def __init__(self, content: Content, lease: Lease, begun: Begun) -> None:
+    def __init__(self, content: Content, lease: Lease, begun: Begun, dropped: Dropped) -> None:
         self._begun = begun
+        self._dropped = dropped
         self._content = content
         self._lease = lease
         self._files: dict[str, _File] = {}
@@ -87,7 +92,7 @@ class Archive:
                     entry, pieces, ingest = event, [], None
                     if entry.type == tar.FILE and entry.size > SMALL:
                         ingest = self._content.writer(self._lease)
-                        self._add(entry.name, _File(None, ingest, Blob(digest_of(b""), 0)))
+                        await self._add(entry.name, _File(None, ingest, Blob(digest_of(b""), 0)))
                         self._begun(normalise(entry.name), ingest)
                 elif isinstance(event, memoryview):
                     if ingest is not None:
@@ -106,7 +111,7 @@ class Archive:
             self._small += len(data)
             if self._small > SMALL_TOTAL:
                 raise InvalidParameter("the archive holds too many small files")
-            self._add(entry.name, _File(data, None, Blob(digest_of(data), len(data))))
+            await self._add(entry.name, _File(data, None, Blob(digest_of(data), len(data))))
         elif entry.type in (tar.SYMLINK, tar.LINK):
             self._add_link(entry)
 
@@ -117,14 +122,15 @@ class Archive:
             target = entry.name.rpartition(b"/")[0] + b"/" + target
         self._links[name] = normalise(target)
 
-    def _add(self, name: bytes, file: _File) -> None:
+    async def _add(self, name: bytes, file: _File) -> None:
         self._check_count()
         key = normalise(name)
         before = self._files.get(key)
-        if before is not None and before.ingest is not None:
-            before.ingest.abort()
         self._links.pop(key, None)
         self._files[key] = file
+        if before is not None and before.ingest is not None:
+            before.ingest.abort()
+            await self._dropped(before.ingest)
 
     def _check_count(self) -> None:
         if len(self._files) + len(self._links) >= FILE_LIMIT:
@@ -156,10 +162,14 @@ class Archive:
 
 @asynccontextmanager
 async def read_archive(
-    content: Content, chunks: AsyncIterable[bytes], lease: Lease, begun: Begun = _unheard
+    content: Content,
+    chunks: AsyncIterable[bytes],
+    lease: Lease,
+    begun: Begun = _unheard,
+    dropped: Dropped = _unmissed,
 ) -> AsyncIterator[Archive]:
     """The files of a plain tar stream, read to its end. Raises InvalidParameter."""
-    archive = Archive(content, lease, begun)
+    archive = Archive(content, lease, begun, dropped)
     try:
         try:
             await archive.take(tar.TarReader(), chunks)

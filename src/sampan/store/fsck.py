@@ -137,7 +137,7 @@ class _Checker:
                     repaired=await self._renew(layer),
                 )
                 continue
-            if detail:
+            if detail and self._store.snapshots.layer(chain) is not None:
                 repaired = await self._renew(layer)
                 self._add("damaged", f"layer {chain}", detail, repaired=repaired)
 
@@ -151,7 +151,7 @@ class _Checker:
             return f"it holds {size} bytes instead of {layer.size}"
         with self._store.unpacker.stage() as stage:
             try:
-                anew = await self._unpack(layer, stage)
+                anew = await self._unpack(layer, stage, sync=False)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
@@ -181,19 +181,19 @@ class _Checker:
         if not self._repair or self._store.snapshots.is_stood_on(layer.chain):
             return False
         with self._store.unpacker.stage() as stage:
-            if not await self._unpack(layer, stage):
+            if not await self._unpack(layer, stage, sync=True):
                 return False
             self._store.snapshots.replace(layer.chain, stage)
         return True
 
-    async def _unpack(self, layer: Layer, stage: str) -> bool:
+    async def _unpack(self, layer: Layer, stage: str, *, sync: bool) -> bool:
         """Fill a stage from the layer's blob; False when there is none that makes this layer. Raises OSError."""
         blob = self._blob_of(layer)
         if blob is None:
             return False
         fd = self._store.content.open(blob)
         try:
-            job = self._store.unpacker.job(fd, stage, base=layer.parent is None)
+            job = self._store.unpacker.job(fd, stage, base=layer.parent is None, sync=sync)
             async with job:
                 return (await job.result()).diff_id == layer.diff
         except InvalidParameter:

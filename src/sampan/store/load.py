@@ -61,7 +61,10 @@ async def load(
     stages = Stages(store.content, store.snapshots, store.unpacker)
     try:
         with store.leases.open() as lease, store.batch() as batch:
-            async with stages, read_archive(store.content, plain, lease, stages.begin) as archive:
+            async with (
+                stages,
+                read_archive(store.content, plain, lease, stages.begin, stages.drop) as archive,
+            ):
                 chosen = _chosen(load_formats.describe(archive), platforms)
                 load = _Load(store, archive, stages, batch, lease, None if quiet else progress)
                 images, messages = await load.run(chosen)
@@ -103,7 +106,7 @@ class _Load:
 
     async def run(self, chosen: Sequence[Described]) -> tuple[list[Image], list[str]]:
         taken = [await self._take(described) for described in chosen]
-        self.stages.drop_rest()
+        await self.stages.drop_rest()
         staged: set[Digest] = set()
         for image in taken:
             for place, layer in zip(image.places, image.layers):

@@ -2,13 +2,13 @@
 
 What a file of the archive is turns out when the whole archive has been read, so every large one is taken for a layer: a
 worker fills a stage from it, as far as the file has got. The arrival never waits for a worker. What then belongs to no
-wanted image is dropped, and what is wanted is claimed by the first place in an image that it has. Nothing is committed
-here; whoever leaves takes away what is not.
+wanted image is dropped and leaves the disk at once, and what is wanted is claimed by the first place in an image that
+it has. Nothing is committed here; whoever leaves takes away what is not.
 
     async with Stages(store.content, store.snapshots, store.unpacker) as stages:
         stages.begin(name, ingest)             # a file has begun to arrive
         stages.want(ingest, place)             # all have arrived: this one is a layer
-        stages.drop_rest()
+        await stages.drop_rest()
         staged = await stages.obtain(place, report)
 """
 
@@ -43,7 +43,8 @@ class Filling:
     def __init__(self, ingest: Ingest) -> None:
         self.ingest = ingest
         self.done = 0  # bytes that the worker has been given
-        self.task: asyncio.Task[tuple[Unpacked, str]] | None = None
+        self.stage = ""  # from its beginning on
+        self.task: asyncio.Task[Unpacked] | None = None
 
 
 class Stages:
@@ -53,17 +54,13 @@ class Stages:
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._early: dict[Ingest, Filling] = {}
         self._wanted: dict[Digest, Filling] = {}
-        self._dropped: list[Filling] = []
-        self._made: list[str] = []
+        self._all: set[Filling] = set()  # whose stages may be there
 
     async def __aenter__(self) -> Stages:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.drop_rest()
-        await _end([*self._wanted.values(), *self._dropped])
-        for stage in self._made:
-            self._snapshots.discard(stage)  # nothing happens when it was committed
+        await self._end(list(self._all))
 
     def begin(self, name: str, ingest: Ingest) -> None:
         """A file begins to arrive; one whose name says that it is here already is left alone."""
@@ -80,12 +77,14 @@ class Stages:
             early = self._early.pop(ingest, None)
             self._wanted[place.chain] = early or self._start(ingest, base=place.parent is None)
 
-    def drop_rest(self) -> None:
+    async def drop(self, ingest: Ingest) -> None:
+        """The file counts for nothing any more."""
+        if (filling := self._early.pop(ingest, None)) is not None:
+            await self._end([filling])
+
+    async def drop_rest(self) -> None:
         """What nobody wants."""
-        for filling in self._early.values():
-            assert filling.task is not None
-            filling.task.cancel()
-        self._dropped += self._early.values()
+        await self._end(list(self._early.values()))
         self._early.clear()
 
     async def obtain(self, place: Place, report: Callable[[int], None]) -> Staged:
@@ -94,18 +93,19 @@ class Stages:
         Raises InvalidParameter when it is no layer, or not the one of this place; OSError.
         """
         filling = self._wanted[place.chain]
-        unpacked, stage = await self._wait(filling, report)
+        unpacked = await self._wait(filling, report)
         if unpacked.whiteouts and place.parent is None:
             # It was not known that nothing is below; whiteouts mean something else there.
+            await self._end([filling])
             filling = self._wanted[place.chain] = self._start(filling.ingest, base=True)
-            unpacked, stage = await self._wait(filling, report)
+            unpacked = await self._wait(filling, report)
         if unpacked.diff_id != place.diff:
             raise InvalidParameter(
                 f'invalid diffID for layer: expected "{place.diff}", got "{unpacked.diff_id}"'
             )
-        return Staged(stage, place.chain, place.diff, place.parent, unpacked.size)
+        return Staged(filling.stage, place.chain, place.diff, place.parent, unpacked.size)
 
-    async def _wait(self, filling: Filling, report: Callable[[int], None]) -> tuple[Unpacked, str]:
+    async def _wait(self, filling: Filling, report: Callable[[int], None]) -> Unpacked:
         assert filling.task is not None
         while not filling.task.done():
             if not (await asyncio.wait([filling.task], timeout=PROGRESS_INTERVAL))[0]:
@@ -115,20 +115,31 @@ class Stages:
     def _start(self, ingest: Ingest, *, base: bool) -> Filling:
         filling = Filling(ingest)
         filling.task = asyncio.create_task(self._fill(filling, base=base))
+        self._all.add(filling)
         return filling
 
-    async def _fill(self, filling: Filling, *, base: bool) -> tuple[Unpacked, str]:
+    async def _end(self, fillings: list[Filling]) -> None:
+        """However they end; their workers are gone then, and their stages, unless they were committed."""
+        tasks = [filling.task for filling in fillings if filling.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for filling in fillings:
+            if filling.stage:
+                self._snapshots.discard(filling.stage)
+            self._all.discard(filling)
+
+    async def _fill(self, filling: Filling, *, base: bool) -> Unpacked:
         async with self._slots:
-            stage = self._snapshots.stage()
-            self._made.append(stage)
+            filling.stage = self._snapshots.stage()
             pipe = PipeWriter()
             try:
-                job = self._unpacker.job(pipe.read_fd, stage, base=base, sync=False)
+                job = self._unpacker.job(pipe.read_fd, filling.stage, base=base, sync=False)
                 async with job:
                     pipe.close_reader()
                     await _pump(filling, pipe)
                     pipe.close()
-                    return await job.result(), stage
+                    return await job.result()
             finally:
                 pipe.close()
 
@@ -142,11 +153,3 @@ async def _pump(filling: Filling, pipe: PipeWriter) -> None:
             filling.done += await pipe.splice(fd, filling.done, ready)
     finally:
         os.close(fd)
-
-
-async def _end(fillings: list[Filling]) -> None:
-    """However they end; their workers are gone then."""
-    tasks = [filling.task for filling in fillings if filling.task is not None]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
