@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -234,7 +235,7 @@ def _check_addresses(config: DaemonConfig) -> None:
         raise ConfigError("only one IPv4 and one IPv6 host gateway IP address can be specified")
     if config.fixed_cidr_v6:
         _parse(
-            ipaddress.IPv6Network,
+            partial(ipaddress.IPv6Network, strict=False),
             config.fixed_cidr_v6,
             f"invalid CIDR address: {config.fixed_cidr_v6}",
         )

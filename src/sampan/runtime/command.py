@@ -29,6 +29,7 @@ from sampan.runtime.rlimits import Limit, apply_limits
 from sampan.spec.record import dataclass
 from sampan.spec.typing import Any, NoReturn
 
+STREAMS = (stat.S_IFIFO, stat.S_IFSOCK)
 _MAX_FD = (1 << 32) - 1
 _MAX_ID = (1 << 31) - 1
 _FORBIDDEN_EVENTS = frozenset(
@@ -176,13 +177,23 @@ def take_stdio(kernel: Kernel, stdio: tuple[int, int, int], *, terminal: bool) -
         pty.make_controlling(kernel, 0)
 
 
-def give_stdio(kernel: Kernel, uid: int, fds: Sequence[int] = (0, 1, 2)) -> None:
-    """Let the user open /dev/stdout again. Never a regular file: that would be the host's."""
+def give_stdio(
+    kernel: Kernel,
+    uid: int,
+    fds: Sequence[int] = (0, 1, 2),
+    *,
+    kinds: tuple[int, ...] = (*STREAMS, stat.S_IFCHR),
+) -> None:
+    """Let the user open /dev/stdout again. Never a regular file: that would be the host's.
+
+    `kinds`: from outside a user namespace STREAMS only. A terminal is the host's there too, and from inside
+    the kernel would not give it away.
+    """
     for fd in fds:
         status = kernel.fstat(fd)
         kind = stat.S_IFMT(status.st_mode)
         null = kind == stat.S_IFCHR and status.st_rdev == os.makedev(*c.NULL_DEVICE)
-        if kind not in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR) or null:
+        if kind not in kinds or null:
             continue
         if status.st_uid == uid:
             continue

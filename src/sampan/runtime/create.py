@@ -18,7 +18,7 @@ from sampan.linux.cgroup import Cgroup, Hierarchies, detect
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime import plan, sync
-from sampan.runtime.command import Command, give_stdio, parse_command
+from sampan.runtime.command import STREAMS, Command, give_stdio, parse_command
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
@@ -126,8 +126,6 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
         undo.add("remove the cgroup", context.cgroup.remove)
         if request.scope is None:
             context.cgroup.begin()
-        else:
-            undo.add("stop the scope", lambda: _stop_scope(request))
     # Who may mount nothing here may do so in a user namespace of his own, where init is root.
     inside = "user" in made.namespaces.new and not capabilities.held_mask() & _CAP_SYS_ADMIN
     if not inside:
@@ -151,7 +149,8 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     )
     if init.user_namespace and not request.terminal:
         # In there nobody can give away what belongs to the host.
-        give_stdio(kernel, host_uid(request.config, made.command.uid), request.stdio)
+        uid = host_uid(request.config, made.command.uid)
+        give_stdio(kernel, uid, request.stdio, kinds=STREAMS)
     pid, pidfd = _clone(kernel, made.namespaces, context, init, request.scope, hidden=not inside)
     undo.add("kill", lambda: kill_and_reap(kernel, pidfd))
     theirs.close()
@@ -307,6 +306,8 @@ def _set_up_from_outside(
         try:
             if scope is not None:
                 _start_scope(scope, pid, request)
+                # Not before: names are the whole host's, and until it has started another's may have this one.
+                undo.add("stop the scope", lambda: _stop_scope(scope))
             context.cgroup.finish()
             warnings += context.cgroup.apply(linux.get("resources") or {})
             if init.user_namespace:
@@ -316,11 +317,10 @@ def _set_up_from_outside(
     return warnings
 
 
-def _stop_scope(request: Request) -> None:
+def _stop_scope(scope: Scope) -> None:
     from sampan.linux import systemd
 
-    assert request.scope is not None
-    systemd.stop_scope(request.scope)
+    systemd.stop_scope(scope)
 
 
 def _start_scope(scope: Scope, pid: int, request: Request) -> None:

@@ -18,6 +18,7 @@ from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime import sync
 from sampan.runtime.command import (
+    STREAMS,
     Command,
     enter_directory,
     give_stdio,
@@ -84,7 +85,7 @@ def exec_process(
         undo.add("close our end", ours.close)
         undo.add("close the other end", theirs.close)
         if not terminal and "user" in _kinds(target.config):
-            give_stdio(kernel, host_uid(target.config, command.uid), stdio)
+            give_stdio(kernel, host_uid(target.config, command.uid), stdio, kinds=STREAMS)
         between = _joins_first(target.config)
         child = _Child(theirs, target, command, stdio, console_size, group, between)
         pid, pidfd = _clone(kernel, child)

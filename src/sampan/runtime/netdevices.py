@@ -8,7 +8,7 @@ comes to run, we give all of them back as they were.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
@@ -19,6 +19,7 @@ from sampan.spec.typing import Any
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.linux.netlink.messages import Address
+    from sampan.linux.netlink.rtnl import Rtnl
 
 _LONGEST = 15
 
@@ -89,24 +90,48 @@ def _set_up(named: Mapping[str, _Device], *, up: bool) -> None:
 
     with Rtnl() as socket:
         for name, device in named.items():
-            index = socket.link(name).index
-            for address in device.addresses:
-                socket.add_address(index, address.address, address.prefix)
-            if up or device.up:
-                socket.set_link(index, up=True)
+            _set_up_one(socket, name, device, up=up)
+
+
+def _set_up_one(socket: Rtnl, name: str, device: _Device, *, up: bool) -> None:
+    index = socket.link(name).index
+    for address in device.addresses:
+        socket.add_address(index, address.address, address.prefix)
+    if up:
+        socket.set_link(index, up=True)
 
 
 def _give_back(kernel: Kernel, home: int, place: int, devices: list[_Device]) -> None:
+    """Raises the first OSError when all have been tried: those that stay end with the namespace."""
     from sampan.linux.netlink.rtnl import Rtnl
 
-    moved = {device.name: device for device in devices if device.moved}
     kernel.setns(place, c.CLONE_NEWNET)
     try:
         with Rtnl() as there:
-            for device in moved.values():
-                index = there.link(device.inside).index
-                # Its addresses and its state do not move with it.
-                there.set_link(index, netns_fd=home, name=device.name)
+            moved = [device for device in devices if device.moved]
+            failure = _each(moved, lambda device: _return(there, device, home))
     finally:
         kernel.setns(home, c.CLONE_NEWNET)
-    _set_up(moved, up=False)
+    # Of one that stayed the name may be another's here.
+    back = [device for device in moved if not device.moved]
+    with Rtnl() as here:
+        later = _each(back, lambda device: _set_up_one(here, device.name, device, up=device.up))
+    failure = failure or later
+    if failure is not None:
+        raise failure
+
+
+def _return(there: Rtnl, device: _Device, home: int) -> None:
+    # Its addresses and its state do not move with it.
+    there.set_link(there.link(device.inside).index, netns_fd=home, name=device.name)
+    device.moved = False
+
+
+def _each(devices: list[_Device], step: Callable[[_Device], None]) -> OSError | None:
+    first = None
+    for device in devices:
+        try:
+            step(device)
+        except OSError as error:
+            first = first or error
+    return first

@@ -180,6 +180,24 @@ def test_an_id_mapped_mount_shows_other_owners(tool: Tool) -> None:
     assert "idmap needs mappings" in refusal(tool, config)
 
 
+def test_a_user_namespace_gets_pipes_and_no_terminal_of_the_hosts(open_bundle: Tool) -> None:
+    """By its first process and by one that is brought in; `terminal` is false, as from root's own shell."""
+    tool = open_bundle
+    tool.write(with_user_namespace(tool.configure("sleep", "1000")))
+    container = tool.new_id()
+    for pair, owner in ((os.openpty(), 0), (os.pipe()[::-1], 100_000)):
+        inner = pair[1]
+        try:
+            if owner == 0:
+                tool.ok("run", "-d", "-b", str(tool.bundle), container, stdin=inner)
+                assert os.fstat(inner).st_uid == 0
+            tool.ok("exec", container, "true", stdin=inner)
+            assert os.fstat(inner).st_uid == owner
+        finally:
+            for fd in pair:
+                os.close(fd)
+
+
 def test_idmap_takes_the_containers_own_mappings(open_bundle: Tool) -> None:
     tool = open_bundle
     source = tool.folder / "source"

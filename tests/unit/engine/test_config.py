@@ -91,6 +91,7 @@ def test_flags_and_file() -> None:
         ({}, {"bip": "x"}, "invalid CIDR address: x"),
         ({}, {"bip": "10.0.0.1/24", "bridge": "br0"}, "You specified -b & --bip, mutually exclusive options. Please specify only one"),
         ({}, {"fixed-cidr": "x"}, "invalid CIDR address: x"),
+        ({}, {"fixed-cidr-v6": "fd00::1/129"}, "invalid CIDR address: fd00::1/129"),
         ({}, {"storage-driver": "zfs"}, "driver not supported: zfs"),
         ({}, {"log-driver": "gelf"}, "logger: no log driver named 'gelf' is registered"),
         ({}, {"log-opts": {"tog": "x"}}, "unknown log opt 'tog' for json-file log driver"),
@@ -106,6 +107,11 @@ def test_refused(flags: dict[str, Any], directives: dict[str, Any], text: str) -
     with pytest.raises(ConfigError) as caught:
         config.merge(flags, directives)
     assert str(caught.value) == text
+
+
+def test_a_range_named_by_an_address_in_it() -> None:
+    """As Go's ParseCIDR takes it."""
+    assert config.merge({"fixed-cidr-v6": "fd00::1/64"}, {}).fixed_cidr_v6 == "fd00::1/64"
 
 
 def test_wrong_types() -> None:

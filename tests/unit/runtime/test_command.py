@@ -14,9 +14,11 @@ from sampan.linux import constants as c
 from sampan.linux.capabilities import CAP_SYS_ADMIN, CapabilitySets
 from sampan.linux.channel import Channel
 from sampan.runtime.command import (
+    STREAMS,
     Command,
     become,
     enter_directory,
+    give_stdio,
     launch,
     parse_capabilities,
     parse_command,
@@ -143,6 +145,15 @@ def test_stdio_becomes_the_users_unless_it_is_the_hosts(kind: int, rdev: int, gi
     become(fake.kernel, command({"user": {"uid": 5, "gid": 0}}))
     expected = [("fchown", (fd, 5, 0)) for fd in (0, 1, 2)] if given else []
     assert fake.named("fchown") == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [(stat.S_IFIFO, True), (stat.S_IFSOCK, True), (stat.S_IFCHR, False)]
+)
+def test_from_outside_a_user_namespace_no_terminal_is_given(kind: int, given: bool) -> None:
+    fake = RecordingKernel(results={"fstat": stat_result(kind, rdev=os.makedev(136, 0))})
+    give_stdio(fake.kernel, 100005, (7,), kinds=STREAMS)
+    assert fake.named("fchown") == ([("fchown", (7, 100005, 0))] if given else [])
 
 
 def test_the_filter_is_the_last_thing_before_execve() -> None:

@@ -159,7 +159,8 @@ def _end_creator(kernel: Kernel, store: Store, record: Record) -> None:
 def destroy(kernel: Kernel, store: Store, record: Record) -> list[str]:
     kill_all(kernel, record)
     group = group_of(record)
-    if record.scope:
+    # Without a process it was never started: a unit of this name is another's.
+    if record.scope and record.pid:
         from sampan.linux.systemd import Scope, stop_scope
 
         stop_scope(Scope(*record.scope.split(" ")))
