@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 
 from sampan.cli.failure import Failure
+from sampan.cli.wakeups import wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,10 +136,8 @@ class Connection:
     def _send(self, data: bytes) -> bool:
         """Send it all and read what comes meanwhile; False when the peer reads no more (its answer tells why)."""
         view = memoryview(data)
-        poll = select.poll()
-        poll.register(self.socket.fileno(), select.POLLIN | select.POLLOUT)
         while view:
-            events = poll.poll()[0][1]
+            events = wait_for(self.socket.fileno(), select.POLLIN | select.POLLOUT)
             if events & select.POLLIN and not self._receive():
                 return False
             if events & (select.POLLOUT | select.POLLERR | select.POLLHUP):
@@ -179,6 +178,7 @@ class Connection:
         return False
 
     def _receive(self) -> bool:
+        wait_for(self.socket.fileno(), select.POLLIN)
         try:
             data = self.socket.recv(_CHUNK)
         except ConnectionResetError:

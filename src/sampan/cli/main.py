@@ -19,6 +19,7 @@ from sampan.cli.failure import Failure, Interrupted, UsageError
 from sampan.cli.flags import Flag, HelpWanted, Values, parse
 from sampan.cli.identity import BUILD, PROGRAM, VERSION
 from sampan.cli.kinds import LIST, STRING, SWITCH
+from sampan.cli.wakeups import open_pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ GLOBAL_FLAGS = (
 
 def main() -> NoReturn:
     """The process `sampan`. It leaves by `_exit`: everything is written, and taking Python down takes 2 ms."""
+    open_pipe()
     for number in (_signal.SIGINT, _signal.SIGTERM):
         _signal.signal(number, _interrupt)
     os._exit(run(sys.argv[1:]))
