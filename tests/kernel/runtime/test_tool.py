@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,11 @@ def test_a_reused_process_id_is_not_the_container(tool: Tool) -> None:
     container = tool.create()
     path = tool.root / container / "state.json"
     state = json.loads(path.read_text())
+    # Start times are told in ticks of 10 ms; a container may be created within one.
+    while (
+        time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") < state["pid_start"] + 2
+    ):
+        pass
     with subprocess.Popen(["sleep", "1000"]) as other:
         try:
             path.write_text(json.dumps({**state, "pid": other.pid}))
