@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -141,10 +143,52 @@ def test_one_subnet_on_two_hosts(pair: Pair) -> None:
     alone = counted(pair.a, link) - before
     send_from(pair.b, B, datagram)
     wait_until(lambda: counted(pair.a, link) > before + alone, "a peer's frame")
+    # The peer's own address as the source, but from a container of this host: not heard either.
+    pair.a.ok("run", "-d", "--name", "liar", "--cap-add", "NET_RAW", "busybox", "sleep", "1000")
+    packet = udp_packet(B, A, 4789, datagram)
+    before = counted(pair.a, link)
+    send_raw(pair.a, "liar", packet)
+    # What it sends is counted by the chain that drops it, and by nothing of the network's link.
+    assert reaches(pair.a, "one", there)
+    assert counted(pair.a, link) - before == alone
     for driver, name in zip(pair, ("one", "two"), strict=True):
         driver.ok("rm", "-f", name)
         driver.ok("network", "rm", "far")
         assert links(driver) == []
+
+
+def udp_packet(source: str, target: str, port: int, data: bytes) -> bytes:
+    """IPv4 and UDP without check sums: the kernel makes the first, and the second may be absent (RFC 768)."""
+    length = 8 + len(data)
+    udp = struct.pack("!HHHH", port, port, length, 0) + data
+    address = [socket.inet_aton(text) for text in (source, target)]
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, 1, 0, 64, 17, 0, *address) + udp
+
+
+def send_raw(driver: Driver, name: str, packet: bytes) -> None:
+    """From inside the container's network namespace, through its own default route."""
+    pid = driver.inspect(name)["State"]["Pid"]
+    target = socket.inet_ntoa(packet[16:20])
+    script = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW);"
+        f"s.sendto(bytes.fromhex('{packet.hex()}'), ('{target}', 0))"
+    )
+    command = ["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", script]
+    subprocess.run(command, check=True, timeout=20)
+
+
+def test_ports_that_are_taken(pair: Pair) -> None:
+    """The port beside is where hosts ask each other for names. In words, and nothing is left."""
+    driver = pair.a
+    create(driver, "--subnet", SUBNET, "--opt", PEERS, "--opt", "port=5000")
+    before = links(driver)
+    for port, taken in ((5001, 5001), (4999, 5000)):
+        flags = ("--subnet", "10.79.0.0/24", "--opt", PEERS, "--opt", f"port={port}")
+        result = driver("network", "create", "-d", "vxlan", *flags, "other")
+        assert result.code == 1
+        assert f"vxlan: port {taken}" in result.err
+        assert "in use: name another with --opt port=" in result.err
+        assert links(driver) == before
 
 
 def send_from(driver: Driver, source: str, datagram: bytes) -> None:
@@ -186,6 +230,37 @@ def test_after_a_daemons_death(pair: Pair) -> None:
     on(pair.a, f"ip link set {link} nomaster; ip link set {link} mtu 1300")
     pair.a.engine.start()
     wait_until(lambda: reaches(pair.a, "one", "two"), "the link made anew")
+
+
+def test_a_network_that_cannot_be_restored(pair: Pair) -> None:
+    """Its links stay as they are, for those that use them; when its cause is gone, the next start restores it."""
+    for driver in pair:
+        create(driver, "--subnet", SUBNET, "--opt", PEERS)
+    run(pair.a, "one")
+    before = links(pair.a)
+    pair.a.engine.kill()
+    on(pair.a, f"ip addr del {A}/24 dev wire")
+    pair.a.engine.start()
+    assert links(pair.a) == before
+    result = pair.a("run", "-d", "--name", "three", "--network", "far", "busybox", "sleep", "99")
+    assert result.code == 125
+    assert "network far not found: it could not be restored: vxlan: " in result.err
+    on(pair.a, f"ip addr add {A}/24 dev wire")
+    pair.a.ok("start", "three")
+    there = run(pair.b, "two")
+    for name in ("one", "three"):
+        assert reaches(pair.a, name, there)
+        assert reaches(pair.a, name, "two")
+    # The address of the one that ran all the time was known to be taken.
+    assert (
+        len(
+            {
+                pair.a.inspect(name)["NetworkSettings"]["Networks"]["far"]["IPAddress"]
+                for name in ("one", "three")
+            }
+        )
+        == 2
+    )
 
 
 REFUSED = [

@@ -93,6 +93,7 @@ class FakeNetworks:
         self.open: dict[str, list[str]] = {}
         self.namings: dict[str, Naming] = {}
         self.routes: list[list[str]] = []
+        self.spared: list[str] = []
         self.refuse: Refused | None = None
         self.reconciled = 0
         self.on_refused: Callable[[str, dict[str, str]], None] = lambda owner, refusal: None
@@ -123,6 +124,9 @@ class FakeNetworks:
         local = wish.local or ip_address("192.0.2.1")
         peers = tuple(item for item in wish.peers if item != local)
         return Overlay(vni=wish.vni, port=wish.port, local=local, peers=peers), wish.mtu or 1450
+
+    def spare(self, link: str) -> None:
+        self.spared.append(link)
 
     async def remove_bridge(self, network_id: str) -> None:
         self.bridges.pop(network_id, None)

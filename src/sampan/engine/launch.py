@@ -112,7 +112,7 @@ class Prepare(Step[Launch]):
     async def execute(self, launch: Launch) -> None:
         host, configured = launch.record.host_config, launch.services.config.runtimes
         remap.check(launch.services.remap, host, own_runtime=host.runtime not in configured)
-        network_modes.check_exist(launch.services, launch.record)
+        await network_modes.check_exist(launch.services, launch.record)
         await volumes.mount_for(launch.services, launch.record)
         await launch.services.store.snapshots.unshare(launch.container_id)
         launch.root = launch.services.store.snapshots.mounts(launch.container_id)

@@ -28,7 +28,7 @@ from sampan.engine import lifecycle, probe, remains, removal, transitions, volum
 from sampan.engine.actor import Actor
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
-from sampan.engine.network import plugs, refusals
+from sampan.engine.network import connect, plugs, refusals
 from sampan.engine.network.create import restore_networks
 from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
@@ -170,6 +170,7 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
         record = transitions.paused(record) if paused else transitions.unpaused(record)
     actor.save(record, durable=record != actor.record)
     await plugs.restore(services, record)
+    await _settle_networks(services, actor)
     volumes.hold_again(services, record)
     for each in state.get("execs") or ():
         arguments = tuple(str(word) for word in each.get("arguments") or ())
@@ -181,6 +182,14 @@ async def _go_on(services: Services, actor: Actor, monitor: Monitor, state: Mess
     if ended:
         await lifecycle.container_exited(services, actor, monitor, lifecycle.exit_of(ended))
     return True
+
+
+async def _settle_networks(services: Services, actor: Actor) -> None:
+    """What a daemon that was killed in the middle of a connect or disconnect did not come to."""
+    try:
+        await connect.settle(services, actor)
+    except (SampanError, OSError) as error:
+        log.error("container %s: %s", actor.record.id[:12], error)
 
 
 def _kill_monitor(pid: int, started: int) -> None:

@@ -145,6 +145,7 @@ class ContainerRecord(Struct, frozen=True, kw_only=True):
 
     endpoints: dict[str, Endpoint] = msgspec.field(default_factory=dict)  # by network name
     ports: tuple[PublishedPort, ...] = ()
+    unsettled: bool = False  # routes, files and names inside do not say yet what `endpoints` says
     log_path: str = ""  # empty when the log driver keeps no file
     hostname_path: str = ""
     hosts_path: str = ""

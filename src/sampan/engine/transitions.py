@@ -146,6 +146,7 @@ def started(
         boot_id=boot_id,
         endpoints=endpoints,
         ports=ports,
+        unsettled=False,
         exit_code=0,
         error="",
         oom_killed=False,

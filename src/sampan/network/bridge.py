@@ -158,8 +158,9 @@ class Bridge(ContainerNetwork):
         """The other hosts of a network across hosts, from now on. Raises SampanError, OSError."""
         assert self._config.overlay is not None
         overlay = replace(self._config.overlay, peers=tuple(peers))
-        self._config = replace(self._config, overlay=overlay)
-        self._facts = await self._run(lambda: set_up(self._host, self._config))
+        config = replace(self._config, overlay=overlay)
+        self._facts = await self._run(lambda: set_up(self._host, config))
+        self._config = config
 
     @property
     def overlay(self) -> Overlay | None:

@@ -28,7 +28,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from sampan.errors import InvalidParameter
 from sampan.network.config import DEFAULT_BRIDGE
-from sampan.network.overlay import Overlay
+from sampan.network.overlay import NAMES_OFFSET, Overlay
 
 INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 NFT_IDENTIFIER = re.compile(r"[A-Za-z0-9_.]+\Z")
@@ -47,6 +47,7 @@ SETS = {
     "overlays": "typeof udp dport . @th,96,24;",
     "vteps4": "typeof ip saddr . udp dport . @th,96,24;",
     "vteps6": "typeof ip6 saddr . udp dport . @th,96,24;",
+    "hostnames": "type inet_service;",  # where the hosts of a network ask each other for names
 }
 MAPS = {
     f"{name}{version}": kind.replace("ADDRESS", f"ipv{version}_addr")
@@ -69,9 +70,11 @@ CHAINS = """\
 		type filter hook prerouting priority raw; policy accept;
 		iifname @bridges ip daddr 127.0.0.0/8 drop
 		udp dport . @th,96,24 @overlays jump vteps
+		iifname @bridges udp dport @hostnames fib daddr type local fib saddr . iif oif missing drop
 	}
 	chain vteps {
 		fib daddr type != local return
+		iifname @bridges fib saddr . iif oif missing drop
 		ip saddr . udp dport . @th,96,24 @vteps4 return
 		ip6 saddr . udp dport . @th,96,24 @vteps6 return
 		drop
@@ -199,6 +202,7 @@ def elements(rules: Rules) -> Elements:
         if network.overlay is not None:
             place = f"{network.overlay.port} . {network.overlay.vni}"
             found["overlays"][place] = ""
+            found["hostnames"][f"{network.overlay.port + NAMES_OFFSET}"] = ""
             for peer in network.overlay.peers:
                 found[f"vteps{peer.version}"][f"{peer} . {place}"] = ""
     for name in rules.guarded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -11,7 +12,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeVar
 
-from sampan.errors import Conflict, SampanError
+from sampan.errors import Conflict, InvalidParameter, SampanError
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.netlink import Rtnl
 from sampan.linux.netns import Kernel, NetworkThread
@@ -33,12 +34,12 @@ from sampan.network.namespaces import (
     replace_default_routes,
 )
 from sampan.network.naming import Naming
-from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, settle
+from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, is_overlay_of, settle
 from sampan.network.parented import Parented
 from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
 from sampan.network.table import Table
 from sampan.network.uplinks import UplinkWatch
-from sampan.network.warden.client import Spawn, Warden
+from sampan.network.warden.client import Spawn, Warden, WardenFailed
 from sampan.network.warden.holds import Held, Wanted
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Networks:
         self._namespaces = NamespacePool(thread, self._create_bare, size=min(config.ready, 1))
         self._bridges: dict[str, Bridge] = {}
         self._parented: dict[str, Parented] = {}
+        self._spared: set[str] = set()
         self._followers: dict[str, asyncio.Task[None]] = {}  # of peers that are found by name
         self._namings: dict[str, tuple[int, Naming]] = {}
         self._published: dict[str, tuple[Sequence[Held], Sequence[str]]] = {}
@@ -137,6 +139,10 @@ class Networks:
             await self._look_at_others()
         return bridge
 
+    def spare(self, link: str) -> None:
+        """A network's that could not be restored: what of it is there stays, containers may be using it."""
+        self._spared.add(link)
+
     async def remove_bridge(self, network_id: str) -> None:
         """Of whatever driver it is. Done twice, it does nothing."""
         parented = self._parented.pop(network_id, None)
@@ -171,8 +177,10 @@ class Networks:
         host = await self._host()
         if known and wish.local is None and not wish.device:
             own = await self._run(host.links.addresses)
-            if any(str(item.address) == known for item in own):
-                wish = replace(wish, local=ip_address(known))
+            if not any(str(item.address) == known for item in own):
+                # Another one would be another part of the subnet: addresses that are in use elsewhere.
+                raise SampanError(f"vxlan: {known} is not an address of this host any more")
+            wish = replace(wish, local=ip_address(known))
         found = wish.peers
         if wish.name:
             try:
@@ -186,12 +194,12 @@ class Networks:
         )
 
     async def _join(self, bridge: Bridge, peer_name: str) -> None:
-        await self._tell_peers(bridge)
         if peer_name:
             task = asyncio.get_running_loop().create_task(
                 peers.follow(peer_name, lambda found: self._found(bridge, found))
             )
             self._followers[bridge.network_id] = task
+        await self._tell_peers(bridge)
 
     async def _found(self, bridge: Bridge, found: Sequence[IPAddress]) -> None:
         overlay = bridge.overlay
@@ -203,7 +211,7 @@ class Networks:
         ]
         if set(others) != set(overlay.peers):
             await bridge.set_peers(others)
-            await self._tell_peers(bridge)
+        await self._tell_peers(bridge)
 
     async def _tell_peers(self, bridge: Bridge) -> None:
         """Names are asked of them."""
@@ -218,7 +226,15 @@ class Networks:
             "port": overlay.port + NAMES_OFFSET,
             "peers": [str(item) for item in overlay.peers],
         }
-        await self._run(lambda: self._warden.request("overlay", **fields))
+        try:
+            await self._run(lambda: self._warden.request("overlay", **fields))
+        except WardenFailed as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise InvalidParameter(
+                f"vxlan: port {fields['port']}, where hosts ask each other for names, is in use: "
+                "name another with --opt port="
+            ) from None
 
     async def _leave(self, network_id: str) -> None:
         task = self._followers.pop(network_id, None)
@@ -255,13 +271,17 @@ class Networks:
         host.table.write()
         switch_uplinks(host, self._config)
         known = {bridge.name for bridge in self._bridges.values()}
-        known |= {network.name for network in self._parented.values()}
+        known |= {network.name for network in self._parented.values()} | self._spared
         known |= {bridge.overlay.link for bridge in self._bridges.values() if bridge.overlay}
         orphans = [
             link
             for link in host.links.links()
-            if (is_network_of(link.alias, self.name) and link.name not in known)
-            or is_half_made(link)
+            if is_half_made(link)
+            or (
+                is_network_of(link.alias, self.name)
+                and link.name not in known
+                and not any(is_overlay_of(link.alias, bridge) for bridge in self._spared)
+            )
         ]
         for link in orphans:
             delete_link_if_there(host.links, link.index)

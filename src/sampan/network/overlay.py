@@ -57,11 +57,16 @@ class Overlay:
         """The mark of the link, with all that a link cannot be changed in."""
         apart = " isolated" if isolated else ""
         what = f"{self.vni} {self.port} {self.local}{apart}"
-        return f"{self.mark(bridge)}{what}@{owner}"
+        return f"{_mark(bridge)}{what}@{owner}"
 
-    def mark(self, bridge: str) -> str:
-        """What every alias of the bridge's link begins with."""
-        return f"sampan:{bridge} vxlan "
+
+def is_overlay_of(alias: str, bridge: str) -> bool:
+    """Whether a link with this alias is the VXLAN link of the bridge."""
+    return alias.startswith(_mark(bridge))
+
+
+def _mark(bridge: str) -> str:
+    return f"sampan:{bridge} vxlan "
 
 
 def local_address(wanted: Iterable[IPAddress], own: Iterable[IPAddress]) -> IPAddress:
@@ -73,12 +78,12 @@ def local_address(wanted: Iterable[IPAddress], own: Iterable[IPAddress]) -> IPAd
             return host
     for host in hosts:
         family = socket.AF_INET if host.version == 4 else socket.AF_INET6
-        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-            try:
+        try:  # a host may be without one of the families
+            with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
                 probe.connect((str(host), 9))  # sends nothing
                 return ip_address(probe.getsockname()[0])
-            except OSError:
-                continue
+        except OSError:
+            continue
     raise SampanError(
         "vxlan: no address of this host leads to the peers: name it with --opt local="
     )

@@ -6,9 +6,9 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sampan.errors import Conflict, SampanError
+from sampan.errors import Conflict, InvalidParameter, SampanError
 from sampan.network.host import Host, quiet_ipv6, remove_link
-from sampan.network.overlay import Overlay
+from sampan.network.overlay import Overlay, is_overlay_of
 from sampan.network.plan import Step
 
 
@@ -45,8 +45,11 @@ class MakeLink:
                 host.links.isolate_port(index)
             quiet_ipv6(host.switches, overlay.link)
             host.links.set_link(index, up=True)
-        except BaseException:
+        except BaseException as error:
             self.undo(host)
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                text = f"vxlan: port {overlay.port} is in use: name another with --opt port="
+                raise InvalidParameter(text) from None
             raise
 
     def undo(self, host: Host) -> None:
@@ -103,7 +106,7 @@ def plan_overlay(
         and (link.kind, link.master, link.mtu, link.up) == ("vxlan", master.index, mtu, True)
     )
     if link is not None and not right:
-        if not (link.alias.startswith(overlay.mark(bridge)) and link.alias.endswith(f"@{owner}")):
+        if not (is_overlay_of(link.alias, bridge) and link.alias.endswith(f"@{owner}")):
             raise Conflict(
                 f"vxlan: vni {overlay.vni} at port {overlay.port} is in use on this host"
             )

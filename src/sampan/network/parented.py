@@ -126,9 +126,16 @@ class Parented(ContainerNetwork):
     async def set_up(self) -> None:
         """Raises InvalidParameter, SampanError."""
         config = self._config
-        await self._run(
-            lambda: set_up_parent(self._host, config.parent, kind=config.kind, owner=config.owner)
-        )
+        try:
+            await self._run(
+                lambda: set_up_parent(
+                    self._host, config.parent, kind=config.kind, owner=config.owner
+                )
+            )
+        except OSError as error:
+            raise SampanError(
+                f"cannot use {config.parent} for network {config.name}: {error}"
+            ) from error
 
     async def create_namespace(self) -> int:
         return await self._bare()

@@ -28,6 +28,8 @@ async def look_up(name: str) -> tuple[IPAddress, ...]:
     question = loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
     try:
         answers = await asyncio.wait_for(question, DEADLINE)
+    except UnicodeError:  # an empty label, or a long one
+        raise OSError(errno.EINVAL, "not a host's name") from None
     except TimeoutError:
         raise OSError(errno.ETIMEDOUT, "no answer in time") from None
     found = {ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers}

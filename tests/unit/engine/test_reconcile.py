@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,10 @@ import pytest
 
 from sampan.engine import kill, reconcile, remains, start
 from sampan.engine.exec import inspect_exec
+from sampan.engine.network import plugs
+from sampan.engine.network.create import create_network
+from sampan.engine.network.making import present
+from sampan.engine.network.records import NetworkRecord
 from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
 from sampan.errors import Conflict, NotFound
@@ -21,7 +26,7 @@ from sampan.linux import process
 from sampan.monitor.messages import ExecOptions
 from sampan.monitor.records import ExitRecord, MonitorRecord, write_record
 from sampan.spec.container import RestartPolicy
-from tests.fakes.networks import FakeBridge
+from tests.fakes.networks import FakeBridge, FakeNetworks
 from tests.fakes.rooms import BOOT, FakeMonitor, Rooms, open_test_store
 
 Restart = Callable[[], Awaitable[Rooms]]
@@ -147,6 +152,38 @@ async def test_an_address_that_is_taken(
     other = await again()
     assert other.record(record.id).state is State.RUNNING
     assert other.services.containers.actor(record.id).monitor is not None
+
+
+async def test_killed_after_the_row_of_a_disconnect(rooms: Rooms, again: Restart) -> None:
+    """The next daemon sets the routes that the container is to have, and does so once."""
+    record = await run(rooms)
+    actor = rooms.services.containers.actor(record.id)
+    actor.save(msgspec.structs.replace(actor.record, pid=os.getpid(), endpoints={}, unsettled=True))
+    listens(rooms, actor.record)
+    other = await again()
+    assert other.networks.routes == [[]]
+    assert not other.record(record.id).unsettled
+
+
+async def test_a_network_that_cannot_be_restored(
+    rooms: Rooms, again: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its link is spared; whoever wants it next restores it, with those who are in it."""
+    network = (await create_network(rooms.services, NetworkRecord(id="", name="n1", created=0))).id
+    record = await run(rooms, network_mode="n1")
+    listens(rooms, record)
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeNetworks, "add_bridge", _no_bridge)
+        other = await again()
+    assert other.networks.spared == [f"br-{network[:12]}"]
+    with pytest.raises(NotFound, match="not found"):
+        plugs.bridge_of(other.services, other.services.network_records.get("n1"))
+    await present(other.services, other.services.network_records.get("n1"))
+    assert list(other.networks.bridges[network].plugged) == [record.id]
+
+
+async def _no_bridge(*_: object) -> None:
+    raise OSError(errno.EBUSY, "it is in use")
 
 
 @pytest.mark.parametrize(("before", "phase", "after"), [

@@ -9,6 +9,7 @@ import msgspec
 from sampan.engine import etc, settings
 from sampan.engine.actor import Actor
 from sampan.engine.network import egress, names, ports, routing
+from sampan.engine.network.making import present
 from sampan.engine.network.plugs import (
     check_addresses,
     open_namespace,
@@ -75,6 +76,7 @@ async def _connect(
 ) -> None:
     record = actor.record
     _check(record, network, "connect")
+    await present(services, network)
     egress.check_network(record, network.name, network.driver)
     _check_wanted(network, wanted)
     known = record.endpoints.get(network.name)
@@ -87,14 +89,13 @@ async def _connect(
         record = await _plug(services, record, network)
     try:
         await _tell_policy(services, record)
-        actor.save(record)
+        actor.save(msgspec.structs.replace(record, unsettled=record.state.alive))
     except BaseException:
         if record.state.alive:
             place = record.endpoints[network.name]
             await take_out(services, record, network.name, place)
         raise
-    if record.state.alive:
-        await _settle(services, record)
+    await settle(services, actor)
 
 
 async def _tell_policy(services: Services, record: ContainerRecord) -> None:
@@ -159,7 +160,10 @@ async def _disconnect(services: Services, actor: Actor, network: NetworkRecord) 
     asked.pop(network.name, None)
     before = record
     record = msgspec.structs.replace(
-        record, endpoints=endpoints, networking=NetworkingConfig(endpoints_config=asked)
+        record,
+        endpoints=endpoints,
+        networking=NetworkingConfig(endpoints_config=asked),
+        unsettled=record.state.alive,
     )
     actor.save(record)  # the row first: a link without one is an orphan to the next daemon
     try:
@@ -168,12 +172,14 @@ async def _disconnect(services: Services, actor: Actor, network: NetworkRecord) 
     except BaseException:
         actor.save(before)
         raise
-    if record.state.alive:
-        await _settle(services, record)
+    await settle(services, actor)
 
 
-async def _settle(services: Services, record: ContainerRecord) -> None:
-    """Default route, /etc files and published ports as the networks are now."""
+async def settle(services: Services, actor: Actor) -> None:
+    """Default route, /etc files and published ports as the networks are now, if that is not done yet."""
+    record = actor.record
+    if not record.unsettled:
+        return
     await routing.route(services, record)
     etc.write_hosts(services, record)
     etc.write_resolv_conf(services, record)
@@ -181,3 +187,4 @@ async def _settle(services: Services, record: ContainerRecord) -> None:
     if record.ports:
         held = ports.to_held(record.ports)
         await services.networks.open_ports(record.id, held, port_addresses(services, record))
+    actor.save(msgspec.structs.replace(actor.record, unsettled=False))

@@ -10,7 +10,7 @@ import msgspec
 
 from sampan.engine.network import drivers
 from sampan.engine.network.events import tell
-from sampan.engine.network.making import make, make_again
+from sampan.engine.network.making import link_of, make, make_again
 from sampan.engine.network.records import BUILT_IN, NetworkRecord, Subnet, built_in
 from sampan.engine.services import Services
 from sampan.errors import Forbidden, InvalidParameter, SampanError
@@ -120,8 +120,9 @@ async def restore_networks(services: Services) -> None:
         if not record.config_only:
             try:
                 await make_again(services, record)
-            except SampanError as error:  # the others are better restored than not
+            except (SampanError, OSError) as error:  # the others are better restored than not
                 log.error("network %s could not be restored: %s", record.name, error)
+                services.networks.spare(link_of(record))
 
 
 def default_record(services: Services) -> NetworkRecord:

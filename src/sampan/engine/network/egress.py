@@ -5,6 +5,7 @@ The label is the caller's alone: those of images in our name space count for not
 
 from __future__ import annotations
 
+from sampan.engine.network.drivers import parse_subnet
 from sampan.engine.network.records import BRIDGE, HOST
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
@@ -58,7 +59,7 @@ def egress_of(services: Services, record: ContainerRecord) -> Egress | None:
                 interface=place.host_interface,
                 mac=place.mac,
                 addresses=tuple(text for text in (place.address, place.address6) if text),
-                subnets=tuple(item.subnet for item in network.subnets),
+                subnets=tuple(str(parse_subnet(item.subnet)) for item in network.subnets),
                 gateways=tuple(item.gateway for item in network.subnets if item.gateway),
                 friendly=name != BRIDGE,
             )

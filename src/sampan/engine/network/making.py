@@ -8,13 +8,13 @@ from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
-from sampan.engine.network import drivers, vxlan
+from sampan.engine.network import drivers, plugs, vxlan
 from sampan.engine.network.drivers import BRIDGED, IPVLAN, MACVLAN, VXLAN
-from sampan.engine.network.parented import check_shared, parent_config
+from sampan.engine.network.parented import check_shared, parent_config, parent_of
 from sampan.engine.network.records import NetworkRecord, Subnet
 from sampan.engine.network_config import pools
 from sampan.engine.services import Services
-from sampan.errors import InvalidParameter
+from sampan.errors import InvalidParameter, NotFound, SampanError
 from sampan.network.config import BridgeConfig
 from sampan.network.pools import choose_subnet6
 
@@ -42,6 +42,35 @@ async def make_again(services: Services, record: NetworkRecord) -> None:
         await services.networks.add_bridge(_bridge_config(services, record))
     else:
         await services.networks.add_parented(parent_config(record))
+
+
+async def present(services: Services, record: NetworkRecord) -> None:
+    """It is there, or is made now: what kept it from being restored (a link that came late, a name that nobody
+    knew) may be over. Raises NotFound when it cannot be made, with the cause."""
+    registry, room = services.network_records, services.networks
+    if room.bridge(record.id) is not None or record.built_in or record.config_only:
+        return
+    async with registry.restoring:
+        if room.bridge(record.id) is not None:
+            return
+        try:
+            await make_again(services, record)
+        except SampanError as error:
+            text = f"network {record.name} not found: it could not be restored: {error}"
+            raise NotFound(text) from error
+        network = room.bridge(record.id)
+        assert network is not None
+        for container in services.containers.all():
+            for endpoint in container.endpoints.values():
+                if endpoint.network_id == record.id and endpoint.endpoint_id:
+                    network.restore(plugs.to_room(container.id, endpoint))
+
+
+def link_of(record: NetworkRecord) -> str:
+    """The host's link that the network stands on."""
+    if record.driver in (MACVLAN, IPVLAN):
+        return parent_of(record)
+    return drivers.bridge_name(record)
 
 
 def with_subnet6(services: Services, record: NetworkRecord) -> NetworkRecord:
@@ -78,7 +107,11 @@ def _bridge_config(
 
 async def _make_across(services: Services, record: NetworkRecord) -> NetworkRecord:
     config, record = await _across(services, record)
-    await services.networks.add_bridge(config)
+    try:
+        await services.networks.add_bridge(config)
+    except BaseException:
+        await services.networks.remove_bridge(config.network_id)
+        raise
     return record
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sampan.engine import settings
-from sampan.engine.network import egress
+from sampan.engine.network import egress, plugs
+from sampan.engine.network.making import present
 from sampan.engine.network.plugs import check_addresses
 from sampan.engine.network.records import BRIDGE, HOST, NONE, NetworkRecord
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -90,16 +91,19 @@ def _check(name: str, network: NetworkRecord | None, wanted: EndpointSettings | 
         )
 
 
-def check_exist(services: Services, record: ContainerRecord) -> None:
-    """At the start. Raises NotFound, and InvalidParameter for an address that its network cannot give."""
+async def check_exist(services: Services, record: ContainerRecord) -> None:
+    """At the start; a network that could not be restored is tried again. Raises
+    NotFound, and InvalidParameter for an address that its network cannot give."""
     if not has_networks(record.host_config.network_mode):
         return
     for name, place in record.endpoints.items():
         network = services.network_records.named(name) or (
             services.network_records.find(place.network_id) if place.network_id else None
         )
-        if network is None or services.networks.bridge(network.id) is None:
+        if network is None:
             raise NotFound(f"network {name} not found")
+        await present(services, network)
+        plugs.bridge_of(services, network)
         egress.check_network(record, name, network.driver)
         wanted = (record.networking.endpoints_config or {}).get(name) or EndpointSettings()
         check_addresses(network, wanted.ipam_config or EndpointIPAMConfig())

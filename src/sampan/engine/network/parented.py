@@ -40,7 +40,7 @@ def parent_config(
         network_id=record.id,
         name=record.name,
         kind=kind,
-        parent=parent or f"dm-{record.id[:12]}",
+        parent=parent_of(record),
         mode=mode,
         flag=flag,
         gateway=place.gateway,
@@ -55,6 +55,10 @@ def parent_config(
         avoid=avoid,
         ipv4=record.ipv4,
     )
+
+
+def parent_of(record: NetworkRecord) -> str:
+    return record.options.get("parent") or f"dm-{record.id[:12]}"
 
 
 def check_shared(config: ParentConfig, others: list[ParentConfig]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ class NetworkRegistry:
         self._rows = metadata.networks
         self._records: dict[str, NetworkRecord] = {}
         self._reserved: set[str] = set()
+        self.restoring = asyncio.Lock()
         for name in BUILT_IN[1:]:
             self.show(built_in(name))
 

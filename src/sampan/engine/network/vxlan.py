@@ -98,6 +98,7 @@ def _number(options: dict[str, str], key: str, default: int, low: int, high: int
     text = options.get(key, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or not low <= int(text[:9]) <= high:
+    fits = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_VNI))
+    if not fits or not low <= int(text) <= high:
         raise InvalidParameter(f"vxlan: {key} must be between {low} and {high}, received: {text}")
     return int(text)

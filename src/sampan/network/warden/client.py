@@ -45,6 +45,12 @@ class WardenLost(SampanError):
     """It died while it had this request."""
 
 
+class WardenFailed(SampanError):
+    """It could not do it. `errno`: of the system call that failed, 0 without one."""
+
+    errno = 0
+
+
 class Warden:
     """`request` and what uses it belong to the network thread, the rest to the event loop."""
 
@@ -52,6 +58,7 @@ class Warden:
         self._path = path
         self._spawn = spawn
         self._channel: Channel | None = None
+        self._asked = 0
         self._events: Channel | None = None
         self._starting = asyncio.Lock()
         self._lock = threading.Lock()
@@ -159,15 +166,20 @@ class Warden:
             if self._channel is None:
                 raise WardenLost("the network's warden is not there")
             try:
-                self._channel.send({"verb": verb, **fields}, list(fds))
+                self._asked += 1
+                self._channel.send({"verb": verb, "n": self._asked, **fields}, list(fds))
                 received = self._channel.receive()
+                while received is not None and received[0].get("n") != self._asked:
+                    received = self._channel.receive()  # that was the answer to one given up
             except (OSError, ProtocolError) as error:
                 raise WardenLost(f"the network's warden does not answer: {error}") from error
         if received is None:
             raise WardenLost("the network's warden died")
         answer = received[0]
         if "error" in answer:
-            raise SampanError(str(answer["error"]))
+            failed = WardenFailed(str(answer["error"]))
+            failed.errno = int(answer["errno"])
+            raise failed
         return answer
 
 

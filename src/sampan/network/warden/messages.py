@@ -16,7 +16,8 @@
     daemon → warden   listen                               → {}     this connection gets events from now on
     warden → daemon   event {refused: {…}, owner}          what a policy did not allow
 
-`owner` is a container's id. An answer with `error` is a failure of the machine: {error, errno}.
+`owner` is a container's id. A question's number `n` comes back in its answer: a daemon that has not waited for one
+knows it by that when it comes after all. An answer with `error` is a failure of the machine: {error, errno}.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 from sampan.network.warden.holds import Held, Refused, Wanted
 
-VERSION = 2
+VERSION = 3
 
 Message = dict[str, Any]
 

@@ -100,7 +100,7 @@ class Server:
             for fd in fds:
                 os.close(fd)
         try:
-            channel.send(answer)
+            channel.send({**answer, "n": message.get("n")})
         except OSError:
             self._lose(channel)
 
