@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -183,6 +184,35 @@ def test_none_and_addresses(flags: tuple[str, ...], engine: Engine) -> None:
     curl = ["curl", "-s", "-m", "2", f"http://{HOST}:8082/"]
     command = [*engine.host.enter(outside=True), *curl]
     wait_until(lambda: subprocess.run(command, capture_output=True).stdout == b"hi\n", "port 8082")
+
+
+def test_neighbours_on_both_families(tmp_path: Path) -> None:
+    """The default bridge with IPv6: strangers are reached by neither, and reach the container all the same; a
+    container without a policy is the control."""
+    with running_engine(
+        "sampand", tmp_path / "s", "--ipv6", "--fixed-cidr-v6=fd00:9::/64"
+    ) as engine:
+        driver = Driver(engine, "docker")
+        driver.load_image(busybox_tar(), "busybox")
+        # Where packets that are only bridged are not shown to the firewall, the link alone judges.
+        switch = "echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables || true"
+        subprocess.run([*engine.host.enter(), "sh", "-c", switch], capture_output=True)
+        run(driver, "c1", "none")
+        for name in ("free", "web"):
+            driver.ok("run", "-d", "--name", name, "busybox", "httpd", "-f", "-p", "80")
+        places = {name: driver.inspect(name)["NetworkSettings"] for name in ("c1", "web")}
+        for key in ("IPAddress", "GlobalIPv6Address"):
+            near, mine = places["web"][key], places["c1"][key]
+            url = f"http://[{near}]/" if ":" in near else f"http://{near}/"
+            assert "404" in fetch(driver, "free", url)
+            assert "refused" in fetch(driver, "c1", url)
+            assert driver("exec", "c1", "ping", "-c1", "-W1", near).code != 0
+            assert driver.ok("exec", "web", "ping", "-c1", "-W5", mine)
+        own = driver.ok("exec", "web", "ip", "-6", "addr", "show", "scope", "link")
+        on_link = re.findall(r"fe80:[0-9a-f:]+", own)[0]
+        ping = ("ping", "-6", "-c1", "-W1", "-I", "eth0", on_link)
+        assert driver("exec", "c1", *ping).code != 0
+        assert driver("exec", "free", *ping).code == 0
 
 
 # A packet with the address of somebody else, by a raw socket; `web`'s and then one's own.

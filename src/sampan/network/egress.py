@@ -30,6 +30,13 @@ RESOLVERS = "{ 53, 853 }"
 KEY = 12  # characters of the owner's id in names of chains
 LOOKS = "limit rate 10/second burst 20 packets"  # at packets to tell of
 
+DISCOVERY = (
+    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, "
+    "mld2-listener-report }"
+)
+# Everybody on the link.
+EVERYBODY = {"ip": ("224.0.0.0/4", "255.255.255.255"), "ip6": ("ff00::/8", "fe80::/10")}
+
 IPAddress = IPv4Address | IPv6Address
 
 
@@ -194,11 +201,12 @@ def bind(table: str, owner: str, egress: Egress, link: Link, group: int) -> str:
 
 
 def unbind(table: str, link: Link) -> str:
-    """The kernel takes the device out of the chain when the link goes, and may take the chain as well."""
+    """The kernel takes the device out of the chain when the link goes, and may take the chain as well, hence
+    the `add`."""
     name = check_interface_name(link.interface)
     return "".join(
         f"{verb} chain netdev {table} {prefix}{name}\n"
-        for verb in ("flush", "delete")
+        for verb in ("add", "flush", "delete")
         for prefix in ("", "s_")
     )
 
@@ -206,32 +214,33 @@ def unbind(table: str, link: Link) -> str:
 def _own_source(owner: str, egress: Egress, link: Link, group: int) -> Iterator[str]:
     yield f"ether saddr != {link.mac} drop"
     for address in link.addresses:
-        if ":" in address:
-            yield f"ip6 saddr {address} accept"
-            continue
-        yield f"arp saddr ip {{ 0.0.0.0, {address} }} accept"
+        family = _family(address)
+        if family == "ip":
+            yield f"arp saddr ip {{ 0.0.0.0, {address} }} accept"
+        else:
+            yield f"ip6 saddr {address} {DISCOVERY} accept"
         if not link.friendly:
             yield from _strangers(address, egress, link)
-        yield f"ip saddr {address} accept"
-    yield (
-        "ip6 saddr { ::, fe80::/10 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, "
-        "mld-listener-report, mld2-listener-report } accept"
-    )
+        yield f"{family} saddr {address} accept"
+    yield f"ip6 saddr {{ ::, fe80::/10 }} {DISCOVERY} accept"
     # What every kernel sends when a link comes up is no news.
     yield "ip6 saddr { ::, fe80::/10 } drop"
     yield f'{LOOKS} log group {group} snaplen 128 prefix "{owner[:KEY]} source"'
 
 
 def _strangers(address: str, egress: Egress, link: Link) -> Iterator[str]:
-    near = [ip_network(text) for text in link.subnets if ":" not in text]
+    family = _family(address)
+    source = f"{family} saddr {address}"
+    near = [ip_network(text) for text in link.subnets if _family(text) == family]
     for rule in parse(egress.policy).subnets:
-        if rule.subnet.version == 4 and any(rule.subnet.overlaps(subnet) for subnet in near):
-            yield f"ip saddr {address} {_destination(rule)} accept"
-    gateways = [text for text in link.gateways if ":" not in text]
-    for text in gateways:
-        yield f"ip saddr {address} ip daddr {text} accept"
-    for subnet in (*map(str, near), "224.0.0.0/4", "255.255.255.255"):
-        yield f"ip saddr {address} ip daddr {subnet} goto s_{link.interface}"
+        version = rule.subnet.version
+        if any(version == subnet.version and rule.subnet.overlaps(subnet) for subnet in near):
+            yield f"{source} {_destination(rule)} accept"
+    for text in link.gateways:
+        if _family(text) == family:
+            yield f"{source} {family} daddr {text} accept"
+    for subnet in (*map(str, near), *EVERYBODY[family]):
+        yield f"{source} {family} daddr {subnet} goto s_{link.interface}"
 
 
 def _to_stranger(owner: str, group: int) -> Iterator[str]:
@@ -239,6 +248,10 @@ def _to_stranger(owner: str, group: int) -> Iterator[str]:
     yield "meta l4proto tcp tcp flags & (syn | ack) != syn accept"
     yield (
         "icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept"
+    )
+    yield (
+        "icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, "
+        "parameter-problem } accept"
     )
     yield from _refusal(f"{owner[:KEY]}", group)
 

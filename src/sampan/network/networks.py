@@ -391,11 +391,12 @@ class Networks:
     async def serve_names(self, owner: str, netns_fd: int, naming: Naming) -> None:
         """A name server in the container's namespace, which stays the caller's to close; told anew when
         something has changed. Raises SampanError."""
-        await self._warden.start()
         if owner not in self._namings:
             self._namings[owner] = (os.dup(netns_fd), naming)
         fd = self._namings[owner][0]
+        # Known from here on: should no warden come up, what an earlier one left in force stays.
         self._namings[owner] = (fd, naming)
+        await self._warden.start()
         await self._run(lambda: self._tell_naming(owner, fd, naming))
 
     async def forget_names(self, owner: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -76,6 +77,27 @@ def test_neighbours_by_network() -> None:
     ]
     assert "ip saddr 172.17.0.2 ip daddr 172.17.0.0/16 goto s_sv1" in found
     assert "goto" not in egress.bind(TABLE, OWNER, POLICY, FRIEND, 7)
+
+
+def test_neighbours_of_both_families() -> None:
+    """With IPv6 as with IPv4; finding each other's link addresses is no way out."""
+    link = replace(
+        STRANGER,
+        addresses=(*STRANGER.addresses, "fd00::2"),
+        subnets=(*STRANGER.subnets, "fd00::/64"),
+        gateways=(*STRANGER.gateways, "fd00::1"),
+    )
+    found = rules(egress.bind(TABLE, OWNER, POLICY, link, 7), f"netdev {TABLE} sv1")
+    own = [line.removeprefix("ip6 saddr fd00::2 ") for line in found if "saddr fd00::2" in line]
+    assert own == [
+        f"{egress.DISCOVERY} accept",
+        "ip6 daddr fd00::1 accept",
+        "ip6 daddr fd00::/64 goto s_sv1",
+        "ip6 daddr ff00::/8 goto s_sv1",
+        "ip6 daddr fe80::/10 goto s_sv1",
+        "accept",
+    ]
+    assert "ip6" not in " ".join(line for line in found if "saddr 172" in line)
 
 
 def test_no_bridge_shares_the_table() -> None:
