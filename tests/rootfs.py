@@ -94,24 +94,15 @@ def package_sources() -> str:
     )
 
 
-def debian_tar() -> Path:
-    """Path of a minimal Debian root file system as a tar."""
-    path = CACHE / "debian-minbase.tar"
+def debian_tar(*packages: str) -> Path:
+    """Path of a minimal Debian root file system as a tar, with these packages besides."""
+    path = CACHE / f"{'-'.join(('debian-minbase', *packages))}.tar"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.tar")
-        subprocess.run(
-            [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                "--mode=root",
-                "bookworm",
-                partial,
-                package_sources(),
-            ],
-            check=True,
-            timeout=600,
-        )
+        flags = ["--quiet", "--variant=minbase", "--mode=root"]
+        flags += [f"--include={package}" for package in packages]
+        command = ["mmdebstrap", *flags, "bookworm", partial, package_sources()]
+        subprocess.run(command, check=True, timeout=600)
         partial.rename(path)
     return path
