@@ -5,12 +5,10 @@ Source: capabilities(7). Out of scope: which capabilities a container gets (`spe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.spec.defaults import ALL_CAPABILITIES
-from sampan.spec.typing import NamedTuple
+from sampan.spec.typing import Iterable, NamedTuple
 
 NAMES: tuple[str, ...] = ALL_CAPABILITIES  # the index is the kernel's number
 BITS = {name: number for number, name in enumerate(NAMES)}

@@ -8,15 +8,16 @@ Out of scope: what the messages mean (`monitor/messages.py`), and waiting (calle
 from __future__ import annotations
 
 import _socket as socket  # ours needs none of what socket.socket adds, in 5 ms
-import array
 import os
+import sys
 
 from sampan.errors import ProtocolError
 from sampan.spec import quickjson
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Sequence
 
 LIMIT = 128 * 1024
 MAX_FDS = 32
+_FD_SIZE = 4  # a C int
 
 Message = dict[str, Any]
 
@@ -48,7 +49,7 @@ class Channel:
         data = quickjson.dumps(message, separators=(",", ":")).encode("utf-8", "surrogateescape")
         if len(data) > LIMIT:
             raise ValueError(f"message of {len(data)} bytes is larger than {LIMIT}")
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        ancillary = [rights(fds)] if fds else []
         self.sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
 
     def receive(self) -> tuple[Message, list[int]] | None:
@@ -58,12 +59,9 @@ class Channel:
         not one of ours (its descriptors are closed first).
         """
         data, ancillary, flags, _ = self.sock.recvmsg(
-            LIMIT + 1, socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
+            LIMIT + 1, socket.CMSG_SPACE(MAX_FDS * _FD_SIZE), socket.MSG_CMSG_CLOEXEC
         )
-        fds = array.array("i")
-        for level, kind, payload in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+        fds = [fd for each in ancillary for fd in _received(each)]
         if not data and not fds:
             return None
         try:
@@ -76,4 +74,18 @@ class Channel:
             for fd in fds:
                 os.close(fd)
             raise error if isinstance(error, ProtocolError) else ProtocolError(str(error)) from None
-        return message, list(fds)
+        return message, fds
+
+
+def rights(fds: Sequence[int]) -> tuple[int, int, bytes]:
+    """The ancillary data that sends descriptors along (unix(7), SCM_RIGHTS)."""
+    packed = b"".join(fd.to_bytes(_FD_SIZE, sys.byteorder, signed=True) for fd in fds)
+    return socket.SOL_SOCKET, socket.SCM_RIGHTS, packed
+
+
+def _received(ancillary: tuple[int, int, bytes]) -> list[int]:
+    level, kind, payload = ancillary
+    if level != socket.SOL_SOCKET or kind != socket.SCM_RIGHTS:
+        return []
+    ends = range(_FD_SIZE, len(payload) + 1, _FD_SIZE)
+    return [int.from_bytes(payload[end - _FD_SIZE : end], sys.byteorder) for end in ends]

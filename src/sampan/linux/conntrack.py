@@ -11,7 +11,6 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sampan.linux.netlink.codec import (
@@ -26,6 +25,7 @@ from sampan.linux.netlink.codec import (
     encode_attribute,
     encode_message,
 )
+from sampan.spec.typing import Callable, Iterator
 
 NETLINK_NETFILTER = 12
 NFNL_SUBSYS_CTNETLINK = 1

@@ -14,10 +14,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
 
 from sampan.errors import ProtocolError
-from sampan.spec.typing import Any, NamedTuple
+from sampan.spec.typing import Any, Iterator, NamedTuple, Sequence
 
 CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, SIGNATURE = 1, 2, 3, 4, 5, 8

@@ -6,10 +6,10 @@ Out of scope: where they go. An overlay has a second way here, for kernels befor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
+from sampan.spec.typing import Callable, Sequence
 
 _LAYER = "lowerdir="
 _FOLDERS = (_LAYER, "upperdir=", "workdir=")

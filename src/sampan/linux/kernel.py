@@ -7,11 +7,11 @@ Integers are checked, never wrapped; paths are `str` (surrogateescape) or `bytes
 
 from __future__ import annotations
 
-import ctypes
+import _struct as struct
 import fcntl
 import os
-import struct
 
+from sampan.linux import cdll
 from sampan.linux import constants as c
 from sampan.linux import signals as signal
 from sampan.linux.libc import CString, Int, Libc, Path, Pointer, UInt, ULong, check, unsigned
@@ -169,11 +169,11 @@ class LinuxKernel:
         `cgroup` is a descriptor of a cgroup v2 folder for CLONE_INTO_CGROUP.
         For single-threaded callers only: nothing of PyOS_AfterFork is done.
         """
-        pidfd = ctypes.c_int(-1)
+        pidfd = cdll.c_int(-1)
         flags |= c.CLONE_PIDFD | (c.CLONE_INTO_CGROUP if cgroup >= 0 else 0)
         arguments = struct.pack(
             "=11Q",
-            *(unsigned(flags), ctypes.addressof(pidfd), 0, 0),
+            *(unsigned(flags), cdll.addressof(pidfd), 0, 0),
             # With CLONE_PARENT the kernel takes the caller's own, and wants none here.
             0 if flags & c.CLONE_PARENT else signal.SIGCHLD,
             *(0, 0, 0, 0, 0, max(cgroup, 0)),
@@ -261,7 +261,7 @@ class LinuxKernel:
 
     def fstatfs(self, fd: int) -> int:
         """The magic number of the file system."""
-        buffer = (ctypes.c_long * 32)()
+        buffer = (cdll.c_long * 32)()
         check(self._fstatfs(fd, buffer))
         return int(buffer[0])
 
@@ -389,7 +389,7 @@ class LinuxKernel:
 
     def capget(self) -> Capabilities:
         header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-        data = (ctypes.c_uint32 * 6)()
+        data = (cdll.c_uint32 * 6)()
         check(self._capget(header, data))
         low, high = data[:3], data[3:]
         return (low[0] | high[0] << 32, low[1] | high[1] << 32, low[2] | high[2] << 32)
@@ -408,8 +408,8 @@ class LinuxKernel:
         count, rest = divmod(len(program), 8)
         if rest:
             raise ValueError("a filter is a whole number of instructions")
-        body = ctypes.create_string_buffer(program, len(program))
-        header = struct.pack("=HxxxxxxQ", count, ctypes.addressof(body))
+        body = cdll.create_string_buffer(program, len(program))
+        header = struct.pack("=HxxxxxxQ", count, cdll.addressof(body))
         return check(self._seccomp(c.SECCOMP_SET_MODE_FILTER, flags, header))
 
     def sched_setattr(self, policy: int, flags: int, numbers: SchedulerNumbers) -> None:
@@ -437,7 +437,7 @@ class LinuxKernel:
     def prlimit(self, pid: int, resource_number: int, limits: Limits | None = None) -> Limits:
         """Sets when `limits` is given; returns what held before."""
         wanted = limits and struct.pack("=QQ", unsigned(limits[0]), unsigned(limits[1]))
-        before = (ctypes.c_uint64 * 2)()
+        before = (cdll.c_uint64 * 2)()
         check(self._prlimit(pid, resource_number, wanted, before))
         return before[0], before[1]
 
@@ -448,6 +448,6 @@ class LinuxKernel:
         check(self._setdomainname(name, len(os.fsencode(name))), name)
 
 
-def _string_array(items: list[str]) -> ctypes.Array[ctypes.c_char_p]:
+def _string_array(items: list[str]) -> cdll.Array[cdll.c_char_p]:
     encoded = [CString.from_param(item) for item in items]
-    return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
+    return (cdll.c_char_p * (len(encoded) + 1))(*encoded, None)

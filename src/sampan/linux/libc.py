@@ -9,20 +9,21 @@ architectures. Out of scope: what the calls are for.
 
 from __future__ import annotations
 
-import ctypes
 import os
-from collections.abc import Callable
 
-from sampan.spec.typing import Any
+from sampan.linux import cdll
+from sampan.spec.typing import Any, Callable
 
 _NUMBERS = {
     "x86_64": {
         **{"keyctl": 250, "seccomp": 317, "pivot_root": 155, "rt_sigaction": 13},
         **{"sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238},
+        "bpf": 321,
     },
     "aarch64": {
         **{"keyctl": 219, "seccomp": 277, "pivot_root": 41, "rt_sigaction": 134},
         **{"sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237},
+        "bpf": 280,
     },
 }
 _COMMON_NUMBERS = {
@@ -70,8 +71,8 @@ class UInt:
 
 class ULong:
     @classmethod
-    def from_param(cls, value: Any) -> ctypes.c_ulong:
-        return ctypes.c_ulong(_checked(value, 0, (1 << 64) - 1))
+    def from_param(cls, value: Any) -> cdll.c_ulong:
+        return cdll.c_ulong(_checked(value, 0, (1 << 64) - 1))
 
 
 class CString:
@@ -87,7 +88,7 @@ class CString:
         return data
 
 
-Pointer = ctypes.c_void_p
+Pointer = cdll.c_void_p
 Call = Callable[..., int]
 
 
@@ -102,18 +103,18 @@ class Libc:
     """Makes typed callables; `check` turns their -1 into OSError."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(None, use_errno=True)
+        self._library = cdll.CDLL(None, use_errno=True)
         # With the interpreter lock held, so that a child of clone3 finds it as its parent left it.
-        self._locked = ctypes.PyDLL(None, use_errno=True)
+        self._locked = cdll.PyDLL(None, use_errno=True)
         self._numbers = numbers(os.uname().machine)
 
     def function(self, name: str, *parameters: Any) -> Call:
-        return self._typed(self._library[name], ctypes.c_int, parameters)
+        return self._typed(self._library[name], cdll.c_int, parameters)
 
     def syscall(self, name: str, *parameters: Any, keep_lock: bool = False) -> Call:
         library = self._locked if keep_lock else self._library
         # Indexing makes a new function object each time, so each call has types of its own.
-        typed = self._typed(library["syscall"], ctypes.c_long, (ctypes.c_long, *parameters))
+        typed = self._typed(library["syscall"], cdll.c_long, (cdll.c_long, *parameters))
         number = self._numbers[name]
         return lambda *arguments: typed(number, *arguments)
 
@@ -129,7 +130,7 @@ def check(result: int, path: Path | None = None) -> int:
     """The result of a call, or OSError from errno."""
     if result >= 0:
         return result
-    number = ctypes.get_errno()
+    number = cdll.get_errno()
     if path is None:
         raise OSError(number, os.strerror(number))
     raise OSError(number, os.strerror(number), os.fsdecode(path))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from sampan.linux.constants import CLONE_NEWNET
+from sampan.spec.typing import Callable, Iterator
 
 OWN_NAMESPACE = "/proc/thread-self/ns/net"
 

@@ -5,7 +5,6 @@ Out of scope: waiting for and signalling processes (pidfds, `kernel.py`).
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from sampan.linux import constants as c
@@ -33,7 +32,7 @@ def start_time(pid: int) -> int:
 
 
 def boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
 
 
@@ -48,6 +47,8 @@ def alive(pid: int, started: int) -> bool:
 
 def set_title(text: str) -> None:
     """What `ps` shows of this process: name (15 bytes) and arguments (cut to their room)."""
+    import ctypes  # not for those who never say what they are called
+
     data = text.encode("utf-8", "replace").replace(b"\0", b" ")
     libc = ctypes.CDLL(None, use_errno=True)
     prctl = libc.prctl
@@ -70,6 +71,8 @@ def keep_large_blocks_apart(size: int = 256 << 10) -> None:
     By itself glibc raises that size with every such block, and buffers of a megabyte stay in the heaps of threads.
     Other C libraries have no such habit, and no such call.
     """
+    import ctypes
+
     try:
         set_option = ctypes.CDLL(None).mallopt
     except AttributeError:

@@ -5,8 +5,8 @@ Out of scope: finding the multiplexer (`runtime/terminal.py`) and moving bytes (
 
 from __future__ import annotations
 
+import _struct as struct
 import os
-import struct
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel

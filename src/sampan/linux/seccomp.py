@@ -15,7 +15,6 @@ Out of scope: who listens where SCMP_ACT_NOTIFY stands, big-endian machines.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from sampan.linux.bpf import (
@@ -33,7 +32,7 @@ from sampan.linux.bpf import (
     load,
 )
 from sampan.linux.syscall_tables import MULTIPLEXED, X32_BIT, numbers, widths
-from sampan.spec.typing import Any, NamedTuple
+from sampan.spec.typing import Any, Mapping, NamedTuple, Sequence
 
 KILL_PROCESS = 0x80000000
 KILL_THREAD = 0x00000000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
+from sampan.linux import cdll
+from sampan.linux.libc import Int, Libc, Pointer, check
 
-_ROOM = 256  # struct statfs has 120 bytes; f_type is its first word
+_WORDS = 32  # struct statfs has 120 bytes; f_type is its first word
 
 # linux/magic.h. Windows into the kernel: their files are no data, and reading some of them waits or acts.
 _KERNELS = frozenset(
@@ -18,18 +17,14 @@ _KERNELS = frozenset(
     )
 )
 
-_fstatfs = ctypes.CDLL(None, use_errno=True).fstatfs
-_fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
-_fstatfs.restype = ctypes.c_int
+_fstatfs = Libc().function("fstatfs", Int, Pointer)
 
 
 def file_system_type(fd: int) -> int:
     """f_type. Raises OSError."""
-    buffer = ctypes.create_string_buffer(_ROOM)
-    if _fstatfs(fd, buffer) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF
+    buffer = (cdll.c_long * _WORDS)()
+    check(_fstatfs(fd, buffer))
+    return int(buffer[0]) & 0xFFFFFFFF
 
 
 def is_kernels_own(fd: int) -> bool:

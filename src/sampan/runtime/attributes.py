@@ -7,11 +7,9 @@ set_mempolicy(2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sampan.linux.kernel import Kernel
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Mapping
 
 _POLICIES = {
     "SCHED_OTHER": 0,

@@ -14,7 +14,6 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
 
 from sampan.linux import capabilities, inroot, pty
 from sampan.linux import constants as c
@@ -27,7 +26,7 @@ from sampan.runtime.attributes import NONE, Attributes, apply_attributes, parse_
 from sampan.runtime.failure import RuntimeFailure, reason
 from sampan.runtime.rlimits import Limit, apply_limits
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any, NoReturn
+from sampan.spec.typing import Any, Mapping, NoReturn, Sequence
 
 STREAMS = (stat.S_IFIFO, stat.S_IFSOCK)
 _MAX_FD = (1 << 32) - 1

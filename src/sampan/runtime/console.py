@@ -9,11 +9,11 @@ import select
 import struct
 import termios
 import tty
-from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from sampan.linux import signals as signal
+from sampan.spec.typing import Iterator
 
 _CHUNK = 65536
 

@@ -10,7 +10,6 @@ For single-threaded processes. Out of scope: stdio, logs, waiting (`monitor`), n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 
 from sampan.linux import capabilities
 from sampan.linux import constants as c
@@ -33,7 +32,7 @@ from sampan.runtime.rlimits import fit_limits, parse_limits, read_nr_open
 from sampan.runtime.spawn import clone_child, fill_standard_descriptors
 from sampan.runtime.undo import Undo, kill_and_reap
 from sampan.spec.record import dataclass, field
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Callable, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

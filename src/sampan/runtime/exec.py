@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
 
 from sampan.linux import capabilities
 from sampan.linux import constants as c
@@ -40,7 +39,7 @@ from sampan.runtime.spawn import clone_child, fill_standard_descriptors, keep_on
 from sampan.runtime.terminal import Console, open_console
 from sampan.runtime.undo import Undo, kill_and_reap
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any, NoReturn
+from sampan.spec.typing import Any, Callable, Mapping, NoReturn
 
 _STEP = "exec"
 

@@ -7,14 +7,13 @@ process sends it to its parent, who hands it to the program at `listenerPath`, w
 
 from __future__ import annotations
 
-import array
 import os
-from collections.abc import Mapping
 
 from sampan.linux import constants as c
+from sampan.linux.channel import rights
 from sampan.spec import quickjson
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Mapping
 
 NOTIFY = "SCMP_ACT_NOTIFY"
 FLAGS = {
@@ -89,7 +88,7 @@ def hand_over(listener: Listener, fd: int, pid: int, state: Mapping[str, Any]) -
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
             sock.connect(listener.path)
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-            sock.sendmsg([quickjson.dumps(document).encode("utf-8", "surrogateescape")], [rights])
+            text = quickjson.dumps(document).encode("utf-8", "surrogateescape")
+            sock.sendmsg([text], [rights([fd])])
     finally:
         os.close(fd)

@@ -11,8 +11,6 @@ Each gets the container's state on its stdin. Out of scope: what they do.
 from __future__ import annotations
 
 import os
-import select
-from collections.abc import Mapping, Sequence
 
 from sampan.linux import signals as signal
 from sampan.linux.kernel import Kernel
@@ -21,7 +19,7 @@ from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
 from sampan.spec import quickjson
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any, NoReturn
+from sampan.spec.typing import Any, Mapping, NoReturn, Sequence
 
 KINDS = (
     *("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"),
@@ -45,6 +43,8 @@ Hooks = Mapping[str, tuple[Hook, ...]]
 def parse_hooks(config: Mapping[str, Any]) -> Hooks:
     """Raises ValueError with the field's path."""
     hooks = config.get("hooks") or {}
+    if any(hooks.values()):
+        import select  # noqa: F401 - for `_wait`, which may run where nothing can be loaded any more
     return {
         kind: tuple(_parse(entry, f"hooks.{kind}[{at}]") for at, entry in enumerate(entries))
         for kind in KINDS
@@ -105,6 +105,8 @@ def _run(kernel: Kernel, hook: Hook, state: bytes) -> str | None:
 
 
 def _wait(pidfd: int, timeout: float | None) -> bool:
+    import select  # that most containers do without: 0.3 ms
+
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     return bool(poller.poll(None if timeout is None else timeout * 1000))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Sequence
 
 
 def _write(kernel: Kernel, pid: int, name: str, text: str) -> None:

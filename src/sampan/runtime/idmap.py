@@ -7,14 +7,13 @@ The kernel takes the mapping as a user namespace; one is made for the mount and 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.runtime.host import write_id_maps
 from sampan.runtime.options import MountOptions
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any, NoReturn
+from sampan.spec.typing import Any, Callable, Mapping, NoReturn, Sequence
 
 _Entries = Sequence[Mapping[str, Any]]
 _Triples = Sequence[tuple[int, int, int]]

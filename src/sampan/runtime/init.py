@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket
 import os
-from collections.abc import Mapping, Sequence
 
 from sampan.linux import constants as c
 from sampan.linux.channel import Channel
@@ -28,7 +27,7 @@ from sampan.runtime.hooks import Hook, run_hooks
 from sampan.runtime.lookup import find_command
 from sampan.runtime.spawn import keep_only
 from sampan.spec.record import dataclass, field
-from sampan.spec.typing import Any, NoReturn
+from sampan.spec.typing import Any, Mapping, NoReturn, Sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,19 @@ for `exec`, 3 for a command line that makes no sense.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Callable
 
 from sampan.linux import signals as signal
 from sampan.linux.kernel import LinuxKernel
+from sampan.runtime import loader
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.tool import rootless
 from sampan.runtime.tool.arguments import COMMANDS, Options, UsageError, help_text, parse
 from sampan.runtime.tool.journal import Journal
 from sampan.runtime.tool.state import OCI_VERSION, Store, ToolError
+from sampan.spec.typing import Callable
 from sampan.spec.version import VERSION
 
 EXEC_FAILED = 255
@@ -238,11 +240,16 @@ def _require_systemd() -> None:
 
 
 def entry() -> None:
-    """Nothing of the interpreter's clean-up is wanted when all is done."""
+    """Nothing of the interpreter's clean-up is wanted when all is done, nor before it of its search for garbage."""
+    gc.disable()
     status = main()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
         status = status or 1
+    if loader.stale():
+        from sampan.runtime.pack import refresh
+
+        refresh()
     os._exit(status)

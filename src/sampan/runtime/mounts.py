@@ -10,7 +10,6 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import Sequence
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
@@ -27,6 +26,7 @@ from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.idmap import IdMapping, in_namespace, map_mount
 from sampan.runtime.options import MountOptions
 from sampan.spec.record import dataclass
+from sampan.spec.typing import Sequence
 
 _ONTO = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
 # What lxcfs and the like may replace with files of their own; runc's list.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import _socket as socket
+import _struct as struct
 import fcntl
 import os
-import struct
-from collections.abc import Mapping
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.runtime.context import Context, Operation
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Mapping
 
 FLAGS = {
     "user": c.CLONE_NEWUSER,

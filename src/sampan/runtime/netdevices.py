@@ -8,13 +8,12 @@ comes to run, we give all of them back as they were.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 
 from sampan.linux import constants as c
 from sampan.linux.kernel import Kernel
 from sampan.runtime.undo import Undo
 from sampan.spec.record import dataclass, field
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Callable, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sampan.linux import constants as c
 from sampan.spec.record import dataclass
+from sampan.spec.typing import Iterable
 
 # word → (attributes to set, attributes to clear)
 _ATTRIBUTES: dict[str, tuple[int, int]] = {

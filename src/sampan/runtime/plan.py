@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
 
 from sampan.linux import constants as c
 from sampan.linux import inroot
@@ -33,7 +32,7 @@ from sampan.runtime.namespaces import Namespaces
 from sampan.runtime.options import MountOptions, parse_options, parse_propagation
 from sampan.spec.mount import PART, Mount
 from sampan.spec.record import dataclass, replace
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Mapping, Sequence
 
 _CGROUP_TYPES = ("cgroup", "cgroup2")
 

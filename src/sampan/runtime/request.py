@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from sampan.linux.cgroup import Cgroup, Hierarchies
 from sampan.linux.kernel import Kernel
 from sampan.spec.mount import Mount
 from sampan.spec.record import dataclass, field
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

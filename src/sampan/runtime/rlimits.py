@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-
 from sampan.linux import capabilities
 from sampan.linux.kernel import Kernel, Limits
 from sampan.spec.typing import Any, NamedTuple
 
-NUMBERS = {
-    name: getattr(resource, name)
-    for name in (
-        *("RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE"),
-        *("RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC"),
-        *("RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK"),
-    )
-} | {"RLIMIT_LOCKS": 10}
+# asm-generic/resource.h, in its order: as in `resource`, which is a shared object to load.
+_NAMES = "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
+NUMBERS = {f"RLIMIT_{name}": number for number, name in enumerate(_NAMES.split())}
 INFINITY = (1 << 64) - 1
 _CAP_SYS_RESOURCE = 1 << capabilities.BITS["CAP_SYS_RESOURCE"]
 
@@ -77,7 +70,7 @@ def fit_limits(
 
 
 def read_nr_open() -> int:
-    with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
+    with open("/proc/sys/fs/nr_open", encoding="utf-8") as file:
         return int(file.read())
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from collections.abc import Callable, Iterable
 
 from sampan.linux import constants as c
 from sampan.linux.channel import Channel
 from sampan.linux.kernel import Kernel
 from sampan.runtime.failure import RuntimeFailure
 from sampan.runtime.undo import kill_and_reap
+from sampan.spec.typing import Callable, Iterable
 
 _MAX_FD = (1 << 32) - 1
 

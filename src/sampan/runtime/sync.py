@@ -23,13 +23,11 @@ An exec'd process is the same with only `start`, and `ready` only where it has a
 from __future__ import annotations
 
 import os
-import select
-from collections.abc import Callable
 
 from sampan.errors import ProtocolError
 from sampan.linux.channel import Channel, Message
 from sampan.runtime.failure import RuntimeFailure
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Callable
 
 MAPPED = "mapped"
 MOUNTED = "mounted"
@@ -89,6 +87,8 @@ def expect_end(channel: Channel, on_listener: Callable[[int], None] | None = Non
 
 def last_words(channel: Channel) -> RuntimeFailure | None:
     """The failure that the other side has told already: why what was done about it here did not work."""
+    import select  # in the parent, and seldom
+
     while select.select([channel.sock], [], [], 0)[0]:
         received = _receive(channel)
         if received is None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sampan.linux import signals as signal
 from sampan.linux.kernel import Kernel
 from sampan.runtime.request import wait_exit
+from sampan.spec.typing import Callable
 
 
 class Undo:

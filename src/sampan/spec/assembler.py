@@ -1,8 +1,8 @@
 """A very small assembler: one portable set of instructions, machine code for x86-64 and aarch64.
 
-It exists for the two programs that sampan generates itself (`programs.py`): static, without a C library, a
+It exists for the three programs that sampan generates itself (`programs.py`): static, without a C library, a
 few hundred bytes. Instructions are methods that append to a list; `assemble()` resolves labels and returns
-the code. Out of scope: anything those two programs do not need.
+the code. Out of scope: anything those programs do not need.
 
 Nine registers, `a` to `f` kept over system calls, `t u v` also (they hold no argument of a call with fewer
 than four arguments). Encodings: Intel SDM volume 2; Arm ARM (DDI 0487), chapter C6.
@@ -24,12 +24,22 @@ SYSCALLS = {
         "execve": 59,
         "wait4": 61,
         "kill": 62,
+        "fcntl": 72,
+        "sendfile": 40,
+        "openat": 257,
+        "memfd_create": 319,
+        "execveat": 322,
         "setpgid": 109,
         "rt_sigtimedwait": 128,
         "exit_group": 231,
     },
     "aarch64": {
+        "fcntl": 25,
         "ioctl": 29,
+        "openat": 56,
+        "sendfile": 71,
+        "memfd_create": 279,
+        "execveat": 281,
         "write": 64,
         "exit_group": 94,
         "kill": 129,

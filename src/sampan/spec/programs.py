@@ -1,6 +1,7 @@
-"""The two programs that sampan makes itself: what the built-in image runs, and the first process of `--init`.
+"""The programs that sampan makes itself: what the built-in image runs, the first process of `--init`, and one that runs
+another from sealed memory.
 
-Both are static ELF files of less than a kilobyte, generated (`assembler.py`) and not compiled, so that
+All are static ELF files of less than a kilobyte, generated (`assembler.py`) and not compiled, so that
 neither a C compiler nor somebody else's binary is needed.
 """
 
@@ -9,7 +10,11 @@ from __future__ import annotations
 from sampan.spec.assembler import Assembler, assembler
 
 SIGCHLD, SIG_SETMASK, WNOHANG, TIOCSPGRP = 17, 2, 1, 0x5410
-EACCES = 13
+EACCES, EINVAL = 13, 22
+AT_FDCWD, AT_EMPTY_PATH, O_CLOEXEC = -100, 0x1000, 0o2000000
+MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_EXEC = 1, 2, 0x10
+F_ADD_SEALS, ALL_SEALS = 1033, 0xF  # of itself, shrinking, growing, writing
+MOST_AT_ONCE = 0x7FFFF000  # sendfile(2)
 DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FAILED = b"init: cannot execute the command\n"
 # An environment string and an argument have at most 128 KiB each (MAX_ARG_STRLEN, execve(2)): a path
@@ -181,3 +186,45 @@ def _search(p: Assembler) -> None:
     p.syscall("t", "execve", "a", "b", "c")
     p.add("e", 1)
     p.jump_if("u", "!=", 0, "folder")
+
+
+def sealed_program(arch: str) -> bytes:
+    """`sealed PROGRAM [ARGUMENT…]`: become PROGRAM, run from a copy in memory that nobody can write (`linux/seal.py`).
+
+    Its name stays its argument 0. Where there is no such copy to be had, the program itself is run: whoever must know
+    asks his own /proc/self/exe.
+    """
+    p = assembler(arch)
+    p.stack("a")
+    p.load("t", "a", 0, 8)
+    p.jump_if("t", "<", 2, "usage")
+    p.move("b", "a")
+    p.add("b", 16)  # b = address of argv[1]
+    p.move("c", "t")
+    p.shift_left("c", 3)
+    p.add("c", "a")
+    p.add("c", 16)  # c = environment
+    p.load("d", "b", 0, 8)  # d = the program's path
+    p.syscall("e", "openat", AT_FDCWD, "d", O_CLOEXEC, 0)
+    p.jump_if("e", "<", 0, "plain")
+    p.address("a", "name")
+    p.syscall("f", "memfd_create", "a", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)
+    p.jump_if("f", "!=", -EINVAL, "made")  # before Linux 6.3
+    p.syscall("f", "memfd_create", "a", MFD_CLOEXEC | MFD_ALLOW_SEALING)
+    p.label("made")
+    p.jump_if("f", "<", 0, "plain")
+    p.label("copy")
+    p.syscall("t", "sendfile", "f", "e", 0, MOST_AT_ONCE)
+    p.jump_if("t", "<", 0, "plain")
+    p.jump_if("t", "!=", 0, "copy")
+    p.syscall("t", "fcntl", "f", F_ADD_SEALS, ALL_SEALS)
+    p.jump_if("t", "<", 0, "plain")
+    p.address("a", "empty")
+    p.syscall("t", "execveat", "f", "a", "b", "c", AT_EMPTY_PATH)
+    p.label("plain")
+    p.syscall("t", "execve", "d", "b", "c")
+    p.label("usage")
+    p.syscall("t", "exit_group", 127)
+    p.data("name", b"python\0")
+    p.data("empty", b"\0")
+    return p.elf()

@@ -18,6 +18,7 @@ import pytest
 
 from sampan.linux import seal
 from sampan.runtime import exec as exec_module
+from sampan.runtime import pack
 from sampan.runtime.request import Target
 from tests.kernel.conftest import Box
 from tests.kernel.runtime.tool import ENVIRONMENT, Tool, tool
@@ -44,6 +45,8 @@ while :; do
 done 2>> /errors
 """
 DEADLINE = 20.0
+SCRIPT = str(Path(sys.executable).parent / "sampan-runtime")
+LAUNCHER = Path(pack.__file__).parent / "__pycache__" / pack.LAUNCHER
 WANTED = 2
 
 
@@ -85,8 +88,12 @@ def attack(tool: Tool, command: list[str] | None, capabilities: list[str]) -> tu
     return lines("caught"), lines("written")
 
 
-def test_what_enters_a_container_cannot_be_written(tool: Tool) -> None:
-    caught, written = attack(tool, None, ["CAP_SYS_PTRACE"])
+@pytest.mark.parametrize("command", [None, [SCRIPT]], ids=["module", "script"])
+def test_what_enters_a_container_cannot_be_written(tool: Tool, command: list[str] | None) -> None:
+    """Also where no interpreter but a program of ours did the sealing, as for the installed command."""
+    if command is not None and not LAUNCHER.exists():
+        pytest.skip("the launcher was not made")
+    caught, written = attack(tool, command, ["CAP_SYS_PTRACE"])
     assert caught >= 1, "the attack never got hold of anything: it proves nothing"
     assert written == 0
     assert (tool.bundle / "rootfs/opened").exists(), "it never came to the write"

@@ -6,11 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sampan.spec.programs import init_program, print_program
+from sampan.spec.programs import init_program, print_program, sealed_program
 
 QEMU = {"aarch64": "qemu-aarch64-static", "x86_64": "qemu-x86_64-static"}
 
@@ -106,3 +107,34 @@ def test_other_machines_are_refused() -> None:
     """Nothing is generated for a processor that the assembler does not know."""
     with pytest.raises(KeyError):
         init_program("riscv64")
+
+
+SHOW = "import os, sys; print(sys.executable, sys.argv[1:], os.environ['X'], os.listdir('/proc/self/fd'))"
+SEALS = "import fcntl; print(fcntl.fcntl(open('/proc/self/exe'), fcntl.F_GET_SEALS) & 15)"
+
+
+def test_sealed_program(tmp_path: Path) -> None:
+    """What it becomes runs from memory with all seals, under its own name, with arguments, environment and descriptors."""
+    path = tmp_path / "sealed"
+    path.write_bytes(sealed_program(os.uname().machine))
+    path.chmod(0o755)
+
+    def run(code: str, *before: str) -> str:
+        words = [*before, sys.executable, "-ISc", code, "a", "b c"]
+        return subprocess.run(
+            words, env={"X": "y"}, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert run(SEALS, str(path)) == "15\n"
+    assert run(SHOW, str(path)) == run(SHOW)
+
+
+def test_sealed_program_of_another_machine(arch: str, tmp_path: Path) -> None:
+    """Whatever it cannot seal it runs all the same; without a program it says so."""
+    path = tmp_path / "sealed"
+    path.write_bytes(sealed_program(arch))
+    path.chmod(0o755)
+    done = subprocess.run([*argv(arch, path), "/bin/echo", "x"], capture_output=True, check=True)
+    assert done.stdout == b"x\n"
+    assert subprocess.run(argv(arch, path), check=False).returncode == 127
+    assert subprocess.run([*argv(arch, path), "/no/such"], check=False).returncode == 127

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
 
 from sampan.linux.cgroup.files import read_text
-from sampan.spec.typing import Any, NamedTuple
+from sampan.spec.typing import Any, Iterable, NamedTuple
 
 
 class Rule(NamedTuple):

@@ -7,14 +7,14 @@ program sees `struct bpf_cgroup_dev_ctx` {u32 access << 16 | type, u32 major, u3
 
 from __future__ import annotations
 
-import ctypes
-import errno
+import _struct as struct
 import os
-import struct
 
+from sampan.linux import cdll
 from sampan.linux.cgroup.devices import Rule, effective
+from sampan.linux.libc import Int, Libc, Pointer, UInt, check
+from sampan.spec.typing import Any
 
-_NR_BPF = {"x86_64": 321, "aarch64": 280, "armv7l": 386, "i686": 357, "riscv64": 280}
 _PROG_LOAD, _PROG_ATTACH, _PROG_DETACH, _PROG_GET_FD_BY_ID, _PROG_QUERY = 5, 8, 9, 13, 16
 _TYPE_CGROUP_DEVICE, _ATTACH_CGROUP_DEVICE = 15, 6
 _ALLOW_MULTI = 1 << 1
@@ -26,10 +26,7 @@ _ATTRIBUTE_SIZE = 128
 _LOAD_WORD, _MOV_REG, _MOV_IMM, _AND_IMM, _RSH_IMM = 0x61, 0xBF, 0xB7, 0x57, 0x77
 _JNE_IMM, _JNE_REG, _JEQ_IMM, _EXIT = 0x56, 0x5D, 0x16, 0x95
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
-_syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_uint]
+_bpf_call = Libc().syscall("bpf", Int, Pointer, UInt)
 
 
 def assemble(rules: list[Rule]) -> bytes:
@@ -131,14 +128,14 @@ def attach(folder: str, rules: list[Rule]) -> None:
 
 
 def _load(program: bytes) -> int:
-    instructions = ctypes.create_string_buffer(program, len(program))
-    license_text = ctypes.create_string_buffer(b"Apache-2.0")
+    instructions = cdll.create_string_buffer(program, len(program))
+    license_text = cdll.create_string_buffer(b"Apache-2.0")
     attributes = struct.pack(
         "=IIQQIIQII16s",
         _TYPE_CGROUP_DEVICE,
         len(program) // 8,
-        ctypes.addressof(instructions),
-        ctypes.addressof(license_text),
+        cdll.addressof(instructions),
+        cdll.addressof(license_text),
         0,
         0,
         0,
@@ -152,14 +149,14 @@ def _load(program: bytes) -> int:
 
 
 def _attached(cgroup: int) -> list[int]:
-    identities = (ctypes.c_uint32 * 64)()
+    identities = (cdll.c_uint32 * 64)()
     attributes = struct.pack(
         "=IIIIQI",
         cgroup,
         _ATTACH_CGROUP_DEVICE,
         0,
         0,
-        ctypes.addressof(identities),
+        cdll.addressof(identities),
         len(identities),
     )
     buffer = _attributes(attributes)
@@ -179,20 +176,13 @@ def _detach(cgroup: int, identity: int) -> None:
         os.close(program)
 
 
-def _attributes(packed: bytes) -> ctypes.Array[ctypes.c_char]:
-    return ctypes.create_string_buffer(packed.ljust(_ATTRIBUTE_SIZE, b"\0"), _ATTRIBUTE_SIZE)
+def _attributes(packed: bytes) -> cdll.Array[Any]:
+    return cdll.create_string_buffer(packed.ljust(_ATTRIBUTE_SIZE, b"\0"), _ATTRIBUTE_SIZE)
 
 
 def _bpf(command: int, packed: bytes) -> int:
     return _call(command, _attributes(packed))
 
 
-def _call(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
-    number = _NR_BPF.get(os.uname().machine)
-    if number is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    result = int(_syscall(number, command, ctypes.addressof(attributes), _ATTRIBUTE_SIZE))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+def _call(command: int, attributes: cdll.Array[Any]) -> int:
+    return check(_bpf_call(command, attributes, _ATTRIBUTE_SIZE))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+
+from sampan.spec.typing import Iterator
 
 REMOVE_DEADLINE = 2.0
 

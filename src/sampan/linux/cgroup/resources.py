@@ -8,10 +8,7 @@ Out of scope: kernel memory limits (gone from the kernel, ignored as runc does).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
-from sampan.spec.typing import Any, NamedTuple
+from sampan.spec.typing import Any, Iterator, NamedTuple
 
 Resources = dict[str, Any]
 
@@ -223,6 +220,8 @@ def weight_of_shares(shares: int) -> int:
         return 1
     if shares >= 262144:
         return 10000
+    import math  # a shared object, which only cgroup v2 needs
+
     log = math.log2(shares)
     return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
 

@@ -14,10 +14,8 @@ A controller that the host lacks is an absent key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sampan.linux.cgroup.files import read_number, read_or, read_table
-from sampan.spec.typing import Any, NamedTuple
+from sampan.spec.typing import Any, Mapping, NamedTuple
 
 Statistics = dict[str, dict[str, Any]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
 
 from sampan.linux.cgroup import files
 from sampan.linux.cgroup.resources import Pair, Step, Write
+from sampan.spec.typing import Callable
 
 FolderOf = Callable[[str], str | None]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import time
 
+from sampan.linux import inotify
 from sampan.linux import signals as signal
 from sampan.linux.cgroup import devices, devices_bpf, files
 from sampan.linux.cgroup.hierarchies import Hierarchies
@@ -16,16 +16,7 @@ from sampan.linux.cgroup.tree import apply_step, kill_at_once, make_folders, rem
 from sampan.linux.cgroup.v1 import FREEZE_DEADLINE
 
 _WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
-_IN_MODIFY = 0x2
 _NOT_TO_BE_HAD = (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT)
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_inotify_init1 = _libc.inotify_init1
-_inotify_init1.argtypes = [ctypes.c_int]
-_inotify_init1.restype = ctypes.c_int
-_inotify_add_watch = _libc.inotify_add_watch
-_inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
-_inotify_add_watch.restype = ctypes.c_int
 
 
 class GroupV2:
@@ -137,13 +128,7 @@ class GroupV2:
         events = self._folder + "/memory.events"
         if not os.path.exists(events):
             return None
-        watch = _checked(_inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), events)
-        try:
-            _checked(_inotify_add_watch(watch, os.fsencode(events), _IN_MODIFY), events)
-        except BaseException:
-            os.close(watch)
-            raise
-        return watch
+        return inotify.watch(events, inotify.IN_MODIFY)
 
     def oom_kills(self) -> int:
         return files.read_table(self._folder + "/memory.events").get("oom_kill", 0)
@@ -167,13 +152,6 @@ def unified_path(text: str) -> str:
 def _allows_all(rules: list[devices.Rule]) -> bool:
     left = devices.effective(rules)
     return left[0].everything and all(rule.allow for rule in left)
-
-
-def _checked(result: int, path: str) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
-    return result
 
 
 def _delegate(mountpoint: str, parent: str) -> None:

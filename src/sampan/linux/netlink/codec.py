@@ -11,10 +11,10 @@ Out of scope: what the bodies mean (`messages.py`).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sampan.errors import ProtocolError
+from sampan.spec.typing import Iterator
 
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")

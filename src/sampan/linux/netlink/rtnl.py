@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -28,6 +27,7 @@ from sampan.linux.netlink.codec import (
     encode_message,
 )
 from sampan.linux.netlink.messages import Address, IPAddress, IPNetwork, Link, Request, Route
+from sampan.spec.typing import Callable
 
 NETLINK_ROUTE = 0
 SOL_NETLINK = 270

@@ -6,13 +6,21 @@ import os
 import time
 
 from sampan.linux import process
+from sampan.linux.cgroup import Hierarchies
 from sampan.linux.kernel import Kernel
 from sampan.runtime.create import Created, create
 from sampan.runtime.request import Request
 from sampan.runtime.tool import gate, rootless
 from sampan.runtime.tool.arguments import Options
 from sampan.runtime.tool.bundle import load_bundle
-from sampan.runtime.tool.state import OCI_VERSION, Record, Store, ToolError, group_of
+from sampan.runtime.tool.state import (
+    OCI_VERSION,
+    Record,
+    Store,
+    ToolError,
+    find_hierarchies,
+    group_of,
+)
 from sampan.runtime.tool.terminals import check_terminal, hand_over
 from sampan.spec.record import dataclass, replace
 from sampan.spec.typing import Any
@@ -45,13 +53,15 @@ def make(
         console_socket=options.text("console-socket"),
     )
     preserved = open_descriptors(config, options.number("preserve-fds"))
-    warnings = rootless.adapt(config)
+    hierarchies = find_hierarchies()
+    warnings = rootless.adapt(config, hierarchies)
     record = _first_record(container_id, bundle, config, scope)
     folder = store.reserve(container_id)
     try:
         store.write(record)
-        _require_unused(record)
-        made = _create(kernel, store, folder, record, options, preserved, scope, detached=detached)
+        _require_unused(record, hierarchies)
+        request = _request(record, hierarchies, options, preserved, scope)
+        made = _create(kernel, store, folder, record, options, request, detached=detached)
     except BaseException:
         store.forget(container_id)
         raise
@@ -64,26 +74,13 @@ def _create(
     folder: str,
     record: Record,
     options: Options,
-    preserved: int,
-    scope: Scope | None,
+    request: Request,
     *,
     detached: bool,
 ) -> Made:
-    config = record.config
-    terminal = bool((config.get("process") or {}).get("terminal"))
     door = gate.listen(folder) if detached else None
-    request = Request(
-        config,
-        terminal=terminal,
-        console_size=None if detached or not terminal else _own_size(),
-        state=hook_state(record),
-        gate=door,
-        preserve_fds=preserved,
-        new_keyring=not options.switch("no-new-keyring"),
-        pivot=not options.switch("no-pivot"),
-        scope=scope,
-    )
-    created = create(kernel, request)
+    size = None if detached or not request.terminal else _own_size()
+    created = create(kernel, replace(request, console_size=size, gate=door))
     try:
         if door is not None:
             door.close()
@@ -96,6 +93,25 @@ def _create(
         created.abort()
         raise
     return Made(record, created)
+
+
+def _request(
+    record: Record,
+    hierarchies: Hierarchies | None,
+    options: Options,
+    preserved: int,
+    scope: Scope | None,
+) -> Request:
+    return Request(
+        record.config,
+        terminal=bool((record.config.get("process") or {}).get("terminal")),
+        hierarchies=hierarchies,
+        state=hook_state(record),
+        preserve_fds=preserved,
+        new_keyring=not options.switch("no-new-keyring"),
+        pivot=not options.switch("no-pivot"),
+        scope=scope,
+    )
 
 
 def _own_size() -> tuple[int, int] | None:
@@ -135,9 +151,9 @@ def _first_record(
     )
 
 
-def _require_unused(record: Record) -> None:
+def _require_unused(record: Record, hierarchies: Hierarchies | None) -> None:
     """Processes of others in the cgroup would be limited, frozen and killed along with the container."""
-    group = group_of(record)
+    group = group_of(record, hierarchies)
     if group is not None and (count := len(group.processes())):
         raise ToolError(f"container's cgroup is not empty: {count} process(es) found")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 
 from sampan.linux import signals as signal
 from sampan.linux.kernel import Kernel
@@ -45,10 +44,6 @@ def attend(kernel: Kernel, pidfd: int, console: int | None) -> int:
         from sampan.runtime.console import relay
 
         relay(console)
-    # A signal's handler runs between two waits only.
-    poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
-    poller.poll()
     status = wait_exit(kernel, pidfd)
     os.close(pidfd)
     return status

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 
 from sampan.linux import signals as signal
@@ -117,6 +116,8 @@ def kill_all(kernel: Kernel, record: Record) -> None:
     try:
         if alive(record):
             kernel.pidfd_send_signal(pidfd, signal.SIGKILL)
+            import select
+
             poller = select.poll()
             poller.register(pidfd, select.POLLIN)
             if not poller.poll(KILL_DEADLINE * 1000):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sampan.linux.cgroup import detect
+from sampan.linux.cgroup import Hierarchies
 from sampan.runtime.tool.state import ToolError
 from sampan.spec.typing import Any
 
@@ -24,19 +24,19 @@ def is_rootless(mode: str) -> bool:
     return mode == "true" or (mode != "false" and os.geteuid() != 0)
 
 
-def adapt(config: dict[str, Any]) -> list[str]:
+def adapt(config: dict[str, Any], hierarchies: Hierarchies | None) -> list[str]:
     """Take the cgroup out of the configuration where we may not make one. Returns warnings.
 
     Raises ToolError when limits were asked for, or a user namespace is missing without which nothing goes.
     """
-    if os.geteuid() == 0 and _may_make_cgroups():
+    if os.geteuid() == 0 and _may_make_cgroups(hierarchies):
         return []
     linux = config["linux"]
     if os.geteuid() != 0:
         kinds = {entry["type"] for entry in linux.get("namespaces") or []}
         if "user" not in kinds:
             raise ToolError("linux.namespaces: a rootless container needs a user namespace")
-    if _may_make_cgroups(linux.get("cgroupsPath") or ""):
+    if _may_make_cgroups(hierarchies, linux.get("cgroupsPath") or ""):
         return []
     wanted = [
         f"linux.resources.{name}"
@@ -50,10 +50,8 @@ def adapt(config: dict[str, Any]) -> list[str]:
     return ["no permission to make a cgroup: no limits, no pause, no statistics for this container"]
 
 
-def _may_make_cgroups(path: str = "") -> bool:
-    try:
-        hierarchies = detect()
-    except FileNotFoundError:
+def _may_make_cgroups(hierarchies: Hierarchies | None, path: str = "") -> bool:
+    if hierarchies is None:
         return False
     groups = [h for h in (*hierarchies.v1, hierarchies.unified) if h is not None]
     for hierarchy in groups:

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterable
 
 from sampan.linux.cgroup import Cgroup
 from sampan.runtime.tool.state import (
@@ -19,7 +18,7 @@ from sampan.runtime.tool.state import (
     status_of,
     view,
 )
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Iterable
 
 _DOCUMENT = {"indent": 2, "ensure_ascii": False}
 

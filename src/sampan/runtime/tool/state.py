@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 
 from sampan.linux import process
-from sampan.linux.cgroup import Cgroup, detect
+from sampan.linux.cgroup import Cgroup, Hierarchies, detect
 from sampan.runtime.tool import gate
 from sampan.spec import quickjson
 from sampan.spec.record import asdict, dataclass, field, fields
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Iterator
 
 STATE = "state.json"
 DEFAULT_PARENT = "sampan-runtime"  # of the cgroups of containers whose configuration names none
@@ -133,13 +132,20 @@ def alive(record: Record) -> bool:
     return process.alive(record.pid, record.pid_start)
 
 
-def group_of(record: Record) -> Cgroup | None:
-    if not record.cgroup:
-        return None
+def find_hierarchies() -> Hierarchies | None:
+    """None where no cgroup file system is mounted."""
     try:
-        return Cgroup(record.cgroup, detect())
+        return detect()
     except FileNotFoundError:
         return None
+
+
+def group_of(record: Record, hierarchies: Hierarchies | None = None) -> Cgroup | None:
+    """`hierarchies` where they are known already."""
+    if not record.cgroup:
+        return None
+    found = hierarchies or find_hierarchies()
+    return None if found is None else Cgroup(record.cgroup, found)
 
 
 def status_of(store: Store, record: Record) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import array
 import os
 
+from sampan.linux.channel import rights
 from sampan.runtime.create import Created
 from sampan.runtime.request import Executed
 from sampan.runtime.tool.arguments import Options
@@ -51,7 +51,6 @@ def _send(path: str, fd: int, name: bytes, what: str) -> None:
             sock.connect(path)
             # Whoever gets it reads and writes it as it likes, as with a master that was just opened.
             os.set_blocking(fd, True)
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-            sock.sendmsg([name], [rights])
+            sock.sendmsg([name], [rights([fd])])
         except OSError as error:
             raise ToolError(f"{what} {path}: {error.strerror}") from None

@@ -8,13 +8,11 @@ knows are left alone. What the types cannot say (an unknown capability, a clash 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 from sampan.runtime.namespaces import FLAGS
 from sampan.runtime.tool.state import ToolError
 from sampan.spec import quickjson
 from sampan.spec.sysctls import namespace_of
-from sampan.spec.typing import Any
+from sampan.spec.typing import Any, Callable, Mapping, Sequence
 
 Check = Callable[[Any, str], None]
 
