@@ -82,10 +82,16 @@ def look(host: Host, table: str, bridges: Sequence[str]) -> Facts:
     return Facts(rules, tuple(found), table, foreign.uses_legacy())
 
 
-def expose(facts: Facts, held: Held) -> Iterator[Exposure]:
-    """A range is cut where the answer changes."""
+def expose_all(facts: Facts, held: Sequence[Held]) -> list[list[Exposure]]:
+    """It reads all rules for each port: not for the event loop."""
+    ports = ports_in(facts.rules)
+    return [list(expose(facts, item, ports)) for item in held]
+
+
+def expose(facts: Facts, held: Held, ports: set[int]) -> Iterator[Exposure]:
+    """A range is cut where the answer changes. `ports`: of the rules."""
     end = held.host_port + held.count
-    cuts = {port for port in ports_in(facts.rules) if held.host_port < port < end}
+    cuts = {port for port in ports if held.host_port < port < end}
     starts = sorted({held.host_port, *cuts})
     before: Exposure | None = None
     for first, behind in zip(starts, [*starts[1:], end], strict=True):
@@ -132,13 +138,22 @@ def _ways(facts: Facts, held: Held, hooks: Sequence[str], ours: str) -> Iterator
         own = [text for text in interface.addresses if ip_address(text).version == bound.version]
         if not own:
             continue
-        address = own[0] if bound.is_unspecified else held.address
-        packet = Packet(interface.name, address, held.protocol, held.host_port)
         if interface.kind == LOOPBACK and ours:
             # What the host itself sends is translated as it leaves.
             yield Way(interface, True, ours)
             continue
-        verdict = judge(facts.rules, hooks, packet, but=mine)
+        verdict = max(
+            (
+                judge(
+                    facts.rules,
+                    hooks,
+                    Packet(interface.name, address, held.protocol, held.host_port),
+                    but=mine,
+                )
+                for address in (own if bound.is_unspecified else [held.address])
+            ),
+            key=lambda found: (False, None, True).index(found.passes),
+        )
         if verdict.passes and "input" in hooks and facts.legacy:
             verdict = Verdict(None, "iptables-legacy: its rules cannot be read")
         yield Way(interface, verdict.passes, verdict.rule or ours or "no rule against it")

@@ -329,9 +329,9 @@ class Networks:
         bridges = [bridge.name for bridge in self._bridges.values()]
         try:
             facts = await self._run(lambda: exposure.look(host, self.name, bridges))
+            return await asyncio.to_thread(exposure.expose_all, facts, held)
         except OSError as error:
             raise SampanError(f"the host's rules cannot be read: {error}") from error
-        return [list(exposure.expose(facts, item)) for item in held]
 
     def _open_ports(
         self, host: Host, owner: str, held: Sequence[Held], texts: Sequence[str]

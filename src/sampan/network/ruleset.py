@@ -43,6 +43,9 @@ SELECTORS = (
     ("iif",),
 )
 MAX_DEPTH = 32
+LONGEST = 4  # words of a selector
+EXTRAS = re.compile(r" (?:timeout|expires|counter|comment|limit) .*?(?= : |$)")
+Selector = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,9 @@ def parse(listing: str) -> Ruleset:
 
 
 def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """Elements, without how long each stays and what is counted at it."""
+    parts = (EXTRAS.sub("", part).strip() for part in text.split(","))
+    return [part for part in parts if part]
 
 
 def _read_base(chain: Chain, line: str) -> None:
@@ -234,18 +239,48 @@ def _verdicts(
         elif word == "{":
             at = _closing(tokens, at)
         else:
-            selector = next((s for s in SELECTORS if tuple(tokens[at : at + len(s)]) == s), None)
-            if selector is None:
+            selectors, behind = _selectors(tokens, at)
+            if not selectors:
                 matches = None if matches is not False else False
                 at += 1
                 continue
-            at += len(selector)
-            said, at, mapped = _condition(rules, chain, selector, tokens, at, packet)
-            matches = (
-                False if False in (matches, said) else None if None in (matches, said) else True
-            )
-            for verdict in mapped:
-                yield matches, verdict
+            said, at, mapped = _condition(rules, chain, selectors, tokens, behind, packet)
+            if mapped is None:
+                matches = _both(matches, said)
+                continue
+            for holds, verdict in mapped:
+                yield _both(matches, holds), verdict
+            matches = _both(matches, said)
+
+
+def _both(one: bool | None, other: bool | None) -> bool | None:
+    if one is False or other is False:
+        return False
+    return None if one is None or other is None else True
+
+
+def _selectors(tokens: list[str], at: int) -> tuple[list[Selector | None], int]:
+    """What is compared, several in a concatenation (`ip daddr . tcp dport`), None for one that is not known here;
+    and where the comparison goes on. Empty when nothing is known."""
+    found: list[Selector | None] = []
+    while True:
+        known = next((s for s in SELECTORS if tuple(tokens[at : at + len(s)]) == s), None)
+        end = at + len(known) if known else _behind_unknown(tokens, at)
+        joined = tokens[end : end + 1] == ["."]
+        if known is None and not joined and not found:
+            return [], at
+        found.append(known)
+        if not joined:
+            return found, end
+        at = end + 1
+
+
+def _behind_unknown(tokens: list[str], at: int) -> int:
+    """At the dot, or where the values begin."""
+    for end in range(at, min(at + LONGEST, len(tokens))):
+        if tokens[end] in (".", "{", "!=", "==", "vmap") or tokens[end].startswith("@"):
+            return end
+    return at
 
 
 def _after_statement(tokens: list[str], at: int) -> int:
@@ -261,83 +296,80 @@ def _closing(tokens: list[str], at: int) -> int:
 def _condition(
     rules: Ruleset,
     chain: Chain,
-    selector: tuple[str, ...],
+    selectors: list[Selector | None],
     tokens: list[str],
     at: int,
     packet: Packet,
-) -> tuple[bool | None, int, list[list[str]]]:
-    """Whether it holds, where what follows it begins, and the verdicts of a verdict map."""
-    negated = tokens[at : at + 1] == ["!="]
-    at += tokens[at : at + 1] in (["!="], ["=="])
-    if tokens[at : at + 1] == ["vmap"]:
-        return _mapped(rules, chain, selector, tokens, at + 1, packet)
+) -> tuple[bool | None, int, list[tuple[bool | None, list[str]]] | None]:
+    """Whether it holds, where what follows it begins, and, of a verdict map, the verdicts that may come."""
+    operator = tokens[at] if tokens[at : at + 1] and tokens[at] in ("!=", "==", "vmap") else ""
+    values, at = _values(rules, chain, tokens, at + bool(operator))
+    if not all(_applies(selector, packet) for selector in selectors):
+        return False, at, [] if operator == "vmap" else None
+    if operator == "vmap":
+        mapped: list[tuple[bool | None, list[str]]] = []
+        for key, _, verdict in (value.partition(" : ") for value in values):
+            holds = _fits(selectors, key.strip(), packet)
+            if holds is not False:
+                mapped.append((holds, verdict.split()))
+        return bool(mapped), at, mapped
+    found = [_fits(selectors, value, packet) for value in values]
+    holds = True if True in found else None if None in found else False
+    return (not holds if operator == "!=" and holds is not None else holds), at, None
+
+
+def _values(rules: Ruleset, chain: Chain, tokens: list[str], at: int) -> tuple[list[str], int]:
+    """What is compared with: a set in braces, one with a name, or values with commas between them."""
     if tokens[at : at + 1] == ["{"]:
         end = _closing(tokens, at)
-        values = [word for word in tokens[at + 1 : end - 1] if word != ","]
-        at = end
-    elif tokens[at : at + 1] and tokens[at].startswith("@"):
-        values = rules.elements.get((chain.family, chain.table, tokens[at][1:]), [])
-        at += 1
-    else:
-        values = tokens[at : at + 1]
-        at += 1
-        while tokens[at : at + 1] == [","]:  # ct state related,established
-            values += tokens[at + 1 : at + 2]
-            at += 2
-    holds = _holds(selector, values, packet)
-    return (not holds if negated and holds is not None else holds), at, []
+        return _split(" ".join(tokens[at + 1 : end - 1])), end
+    if tokens[at : at + 1] and tokens[at].startswith("@"):
+        return rules.elements.get((chain.family, chain.table, tokens[at][1:]), []), at + 1
+    end = at + 1
+    while tokens[end : end + 1] and tokens[end] in (",", "."):  # ct state related,established
+        end += 2
+    return _split(" ".join(tokens[at:end])), end
 
 
-def _mapped(
-    rules: Ruleset,
-    chain: Chain,
-    selector: tuple[str, ...],
-    tokens: list[str],
-    at: int,
-    packet: Packet,
-) -> tuple[bool | None, int, list[list[str]]]:
-    if tokens[at : at + 1] == ["{"]:
-        end = _closing(tokens, at)
-        pairs = " ".join(tokens[at + 1 : end - 1]).split(",")
-        at = end
-    else:
-        pairs = rules.elements.get((chain.family, chain.table, tokens[at][1:]), [])
-        at += 1
-    found = []
-    for pair in pairs:
-        key, _, verdict = pair.partition(" : ")
-        if _holds(selector, [key.strip()], packet):
-            found.append(verdict.split())
-    return (bool(found)), at, found
+def _applies(selector: Selector | None, packet: Packet) -> bool:
+    """Whether the packet has that at all; if not, no comparison holds, not even with `!=`."""
+    if selector is None or selector[0] in ("meta", "th", "ct", "fib", "iifname", "iif"):
+        return True
+    if selector[0] in ("ip", "ip6"):
+        return selector[0] == ("ip6" if packet.version == 6 else "ip")
+    return selector[0] == packet.protocol
 
 
-def _holds(selector: tuple[str, ...], values: Sequence[str], packet: Packet) -> bool | None:
-    values = [value.strip('"') for value in values]
-    last = selector[-1]
-    if last in ("iifname", "iif"):
-        return any(
-            packet.interface.startswith(value[:-1])
-            if value.endswith("*")
-            else value == packet.interface
-            for value in values
-        )
-    if last == "dport":
-        return selector[0] in ("th", packet.protocol) and any(
-            _in_range(packet.port, value) for value in values
-        )
-    if last in ("l4proto", "protocol", "nexthdr"):
-        return packet.protocol in values
-    if last == "nfproto":
-        return f"ipv{packet.version}" in values
-    if last == "daddr":
-        return selector[0] == ("ip6" if packet.version == 6 else "ip") and any(
-            _has_address(value, packet.address) for value in values
-        )
-    if last == "state":
-        return "new" in values
-    if last == "status":
-        return None if "dnat" in values else False
-    return "local" in values  # fib daddr type
+def _fits(selectors: list[Selector | None], value: str, packet: Packet) -> bool | None:
+    parts = value.split(" . ")
+    if len(parts) != len(selectors):
+        return None
+    found: bool | None = True
+    for selector, part in zip(selectors, parts, strict=True):
+        found = _both(found, None if selector is None else _holds(selector, part, packet))
+    return found
+
+
+def _holds(selector: Selector, value: str, packet: Packet) -> bool | None:
+    value = value.strip('"')
+    match selector[-1]:
+        case "iifname" | "iif":
+            if value.endswith("*"):
+                return packet.interface.startswith(value[:-1])
+            return value == packet.interface
+        case "dport":
+            return _in_range(packet.port, value)
+        case "l4proto" | "protocol" | "nexthdr":
+            return value == packet.protocol
+        case "nfproto":
+            return value == f"ipv{packet.version}"
+        case "daddr":
+            return _has_address(value, packet.address)
+        case "state":
+            return value == "new"
+        case "status":
+            return None if value == "dnat" else False
+    return value == "local"  # fib daddr type
 
 
 def _in_range(port: int, text: str) -> bool:

@@ -11,7 +11,7 @@ from sampan.network.exposure import (
     NEIGHBOURS,
     Facts,
     Interface,
-    expose,
+    expose_all,
 )
 from sampan.network.ruleset import Packet, Verdict, judge, parse
 from sampan.network.warden.holds import Held
@@ -46,6 +46,15 @@ table ip filter {
 		iifname "lo" counter packets 0 bytes 0 accept
 		ct state related,established counter packets 1 bytes 2 accept
 		%s
+	}
+	set pairs {
+		type ipv4_addr . inet_service
+		flags interval
+		elements = { 192.0.2.0/24 . 8000-8090, 198.51.100.1 . 22 }
+	}
+	set timed {
+		type inet_service
+		elements = { 8080 timeout 1h expires 59m, 22 comment "ssh" }
 	}
 	chain user {
 		tcp dport 8080 counter packets 0 bytes 0 accept
@@ -93,6 +102,20 @@ CASES = [
     ("drop", 'xt match "recent" accept', None, 'xt match "recent" accept'),
     ("drop", "meta mark 0x1 jump user", None, "user: tcp dport 8080 accept"),
     ("accept", "meta mark 0x1 return", None, "meta mark 0x1 return"),
+    # Concatenations, in braces and of a set, with what is not known among them.
+    ("drop", "ip daddr . tcp dport { 192.0.2.2 . 8080 } accept", True, "ip daddr . tcp dport"),
+    ("drop", "ip daddr . tcp dport { 192.0.2.2 . 80 } accept", False, POLICY),
+    ("drop", "ip daddr . tcp dport @pairs accept", True, "@pairs accept"),
+    ("drop", "ip daddr . udp dport @pairs accept", False, POLICY),
+    ("drop", "ip saddr . tcp dport { 10.0.0.1 . 8080 } accept", None, "ip saddr . tcp dport"),
+    ("drop", "ip saddr . tcp dport { 10.0.0.1 . 80 } accept", False, POLICY),
+    ("accept", 'iifname . tcp dport vmap { "eth0" . 8080 : drop }', False, "iifname . tcp dport"),
+    ("accept", 'iifname . tcp dport vmap { "eth1" . 8080 : drop }', True, ""),
+    ("drop", "tcp dport 80 . 8080 accept", None, "80 . 8080"),
+    # What a packet of another kind has not, no comparison holds of.
+    ("accept", "udp dport != 22 drop", True, ""),
+    ("accept", "ip6 daddr != ::1 drop", True, ""),
+    ("drop", "tcp dport @timed accept", True, "@timed accept"),
 ]
 
 
@@ -140,7 +163,7 @@ def reach(held: Held, more: str = "", *, legacy: bool = False) -> list[tuple[str
             item.forwarded,
             item.rule,
         )
-        for item in expose(facts(more, legacy=legacy), held)
+        for item in expose_all(facts(more, legacy=legacy), [held])[0]
     ]
 
 
@@ -178,3 +201,12 @@ def test_a_range_is_cut_where_the_answer_changes() -> None:
     whole = Held("udp", "0.0.0.0", 100, 100, 100)
     ours = "inet sampan ranges4: 0.0.0.0/0 . udp . 100-199 : 172.17.0.2"
     assert reach(whole, closed) == [("100+100->100", "everywhere", True, ours)]
+
+
+def test_all_addresses_of_an_interface() -> None:
+    """A port is open where one of them lets it in."""
+    interface = Interface("eth0", EVERYWHERE, ("192.0.2.2", "192.0.2.3"))
+    rules = INPUT % ("drop", "ip daddr 192.0.2.3 accept")
+    found = Facts(parse(OURS + rules), (interface,), "sampan", legacy=False)
+    held = Held("tcp", "0.0.0.0", 99, 99, 1)
+    assert [item.reach for item in expose_all(found, [held])[0]] == [EVERYWHERE]
