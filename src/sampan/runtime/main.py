@@ -1,7 +1,7 @@
 """The command `sampan-runtime`, with runc's command line (`tool/arguments.py`).
 
 The exit status is the command's own for `run` and `exec` in the foreground; 1 when something went wrong, 255
-for `exec`, 3 for a command line that makes no sense.
+for `exec`, 3 for a command that does not exist.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from sampan.linux import signals as signal
 from sampan.linux.kernel import LinuxKernel
 from sampan.runtime import loader
-from sampan.runtime.failure import RuntimeFailure
+from sampan.runtime.failure import RuntimeFailure, reason
 from sampan.runtime.tool import rootless
 from sampan.runtime.tool.arguments import COMMANDS, Options, UsageError, help_text, parse
 from sampan.runtime.tool.journal import Journal
@@ -22,7 +22,7 @@ from sampan.spec.typing import Callable
 from sampan.spec.version import VERSION
 
 EXEC_FAILED = 255
-USAGE = 3
+UNKNOWN_COMMAND = 3
 
 
 class Tool:
@@ -177,8 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         top, name, own = parse(words)
     except UsageError as error:
-        print(f"Incorrect Usage: {error}\n\n{help_text('', version_text())}", file=sys.stderr)
-        return USAGE
+        return _refuse(error)
     if top.switch("version"):
         print(f"sampan-runtime version {version_text()}")
         return 0
@@ -189,18 +188,43 @@ def main(arguments: list[str] | None = None) -> int:
         text = "checkpoint and restore are not supported"
         unknown = f"No help topic for '{name}'"
         print(text if name in ("checkpoint", "restore") else unknown, file=sys.stderr)
-        return 1 if name in ("checkpoint", "restore") else USAGE
+        return 1 if name in ("checkpoint", "restore") else UNKNOWN_COMMAND
     return _carry_out(top, name, own)
 
 
-def _carry_out(top: Options, name: str, own: Options) -> int:
+def _refuse(error: UsageError) -> int:
+    """With the command's help, as runc does it."""
+    help_ = help_text(error.command, version_text())
+    print(f"{error.title.format(error)}\n\n{help_}")
+    journal = _open_journal(error.top)
+    if journal is not None:
+        journal.error(str(error))
+    return 1
+
+
+def _open_journal(top: Options) -> Journal | None:
+    """None when there can be none, which has been said."""
     form = top.text("log-format", "text")
     try:
-        if form not in ("text", "json"):
-            raise ToolError(f'invalid log-format: "{form}"')
-        journal = Journal(top.text("log"), form, debug=top.switch("debug"))
-    except (ToolError, OSError) as error:
-        print(error, file=sys.stderr)
+        if form in ("text", "json"):
+            return Journal(top.text("log"), form, debug=top.switch("debug"))
+        Journal("", "text").error(f"invalid log-format: {form}")
+    except OSError as error:
+        Journal("", "text").error(_text_of(error))
+    return None
+
+
+def _text_of(error: Exception) -> str:
+    """As Go's `path: reason`, where the system's words are all that there is."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    words = reason(error.errno) if error.strerror == os.strerror(error.errno) else error.strerror
+    return f"{os.fsdecode(error.filename)}: {words}" if error.filename is not None else str(words)
+
+
+def _carry_out(top: Options, name: str, own: Options) -> int:
+    journal = _open_journal(top)
+    if journal is None:
         return 1
     try:
         if top.switch("systemd-cgroup"):
@@ -216,10 +240,11 @@ def _carry_out(top: Options, name: str, own: Options) -> int:
         return 1
     except UsageError as error:
         journal.error(str(error))
-        return USAGE
+        return 1
     except (ToolError, RuntimeFailure, OSError, ValueError) as error:
         prefix = f"sampan-runtime {name} failed: " if name in ("create", "run", "start") else ""
-        journal.error(prefix + (f"exec failed: {error}" if name == "exec" else str(error)))
+        text = _text_of(error)
+        journal.error(prefix + (f"exec failed: {text}" if name == "exec" else text))
         return EXEC_FAILED if name == "exec" else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -348,8 +348,16 @@ def test_usage(tool: Tool) -> None:
     assert "exec" in tool("--help").stdout
     assert "--console-socket" in tool("create", "--help").stdout
     assert tool("nope").returncode == 3
-    assert tool("create").returncode == 3
-    assert tool("create", "--nope", "x").returncode == 3
+    assert tool("create").returncode == 1
+    log = tool.folder / "log"
+    done = tool("--log", str(log), "--log-format", "json", "create", "--nope", "x")
+    assert done.returncode == 1
+    assert done.stdout.startswith("Incorrect Usage: flag provided but not defined: -nope\n\nNAME:")
+    assert "sampan-runtime create" in done.stdout
+    assert json.loads(log.read_text())["msg"] == "flag provided but not defined: -nope"
+    done = tool("spec", "--bundle", str(tool.folder / "none"))
+    assert "/none/config.json: no such file or directory" in done.stderr
+    assert tool.ok("list", "-f", "json") == "null\n"
     if not Path("/run/systemd/system").exists():
         done = tool("--systemd-cgroup", "state", "x")
         assert done.returncode == 1

@@ -75,8 +75,6 @@ _THROTTLES = (
 
 
 def plan_v1(resources: Resources) -> list[Step]:
-    if resources.get("unified"):
-        raise ValueError("resources.unified: this host has cgroup v1")
     """Raises `ValueError` for what v1 cannot do at all."""
     if resources.get("unified"):
         raise ValueError("cannot use unified cgroup settings on cgroup v1")

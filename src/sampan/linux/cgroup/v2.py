@@ -14,6 +14,7 @@ from sampan.linux.cgroup.resources import Resources, plan_v2
 from sampan.linux.cgroup.stats import Statistics, Totals, statistics_v2, totals_v2
 from sampan.linux.cgroup.tree import apply_step, kill_at_once, make_folders, remove_folders
 from sampan.linux.cgroup.v1 import FREEZE_DEADLINE
+from sampan.spec.typing import Any
 
 _WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
 _NOT_TO_BE_HAD = (errno.EBUSY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT)
@@ -42,6 +43,7 @@ class GroupV2:
         """`begin` has made all of it."""
 
     def apply(self, resources: Resources) -> list[str]:
+        self._check_usage(resources.get("memory") or {})
         warnings = []
         for step in plan_v2(resources):
             warnings += apply_step(step, lambda _: self._folder, fresh=self._fresh)
@@ -50,6 +52,17 @@ class GroupV2:
             devices_bpf.attach(self._folder, rules)
         self._fresh = False
         return warnings
+
+    def _check_usage(self, memory: dict[str, Any]) -> None:
+        """`checkBeforeUpdate`: no limit below what is used; the kernel would kill for it, where v1's refuses."""
+        if not memory.get("checkBeforeUpdate"):
+            return
+        file = self._folder + "/memory.current"
+        usage = int(files.read_or(file, "0"))
+        for what, limit in (("memory+swap", memory.get("swap")), ("memory", memory.get("limit"))):
+            if limit and 0 < limit <= usage:
+                text = f"rejecting {what} limit {limit} <= usage {usage}"
+                raise OSError(errno.EBUSY, text, file)
 
     def add(self, pid: int) -> None:
         files.write_text(self._folder + "/cgroup.procs", str(pid))

@@ -12,10 +12,6 @@ SWITCH, TEXT, NUMBER, LIST = "switch", "text", "number", "list"
 _TRUE, _FALSE = ("true", "1", "t", "T", "TRUE", "True"), ("false", "0", "f", "F", "FALSE", "False")
 
 
-class UsageError(Exception):
-    """The command line makes no sense."""
-
-
 Flags = dict[str, str]  # "name" or "name,n" → kind
 
 
@@ -54,6 +50,14 @@ class Options:
         value = self.values.get(name, [])
         assert isinstance(value, list)
         return value
+
+
+class UsageError(Exception):
+    """The command line makes no sense. `command` is whose help answers; `top`, the global options, did make sense."""
+
+    command = ""
+    top = Options({}, [])
+    title = "Incorrect Usage: {}"
 
 
 GLOBAL: Flags = {
@@ -227,22 +231,29 @@ def parse(arguments: list[str]) -> tuple[Options, str, Options]:
     if name not in COMMANDS:
         return top, name, Options({}, rest)
     syntax = COMMANDS[name]
-    own = parse_flags(rest, {**syntax.flags, "help,h": SWITCH}, strict=syntax.strict)
-    low, high = syntax.words
-    if not own.switch("help") and not low <= len(own.words) <= (
-        len(own.words) if high is None else high
-    ):
-        raise UsageError(_count_text(name, low, high))
+    try:
+        own = parse_flags(rest, {**syntax.flags, "help,h": SWITCH}, strict=syntax.strict)
+        if not own.switch("help"):
+            _check_count(name, len(own.words), *syntax.words)
+    except UsageError as error:
+        error.command, error.top = name, top
+        raise
     return top, name, own
 
 
-def _count_text(name: str, low: int, high: int | None) -> str:
-    command = f'sampan-runtime: "{name}" requires '
-    if high is None:
-        return f"{command}a minimum of {low} argument" + ("s" if low > 1 else "")
-    if low != high:
-        return f"{command}{low} to {high} arguments"
-    return f"{command}exactly {low} argument" + ("s" if low != 1 else "")
+def _check_count(name: str, count: int, low: int, high: int | None) -> None:
+    """As runc: exactly so many, or a least, or a greatest number."""
+    number = low
+    if low == high:
+        wrong, how = count != low, "exactly"
+    elif count < low:
+        wrong, how = True, "a minimum of"
+    else:
+        wrong, how, number = high is not None and count > high, "a maximum of", high or 0
+    if wrong:
+        error = UsageError(f'sampan-runtime: "{name}" requires {how} {number} argument(s)')
+        error.title = "Incorrect Usage."
+        raise error
 
 
 def help_text(command: str, version: str) -> str:

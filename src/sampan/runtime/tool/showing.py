@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
 
 from sampan.linux.cgroup import Cgroup
 from sampan.runtime.tool.state import (
@@ -36,7 +35,7 @@ def show_list(store: Store, form: str, *, quiet: bool) -> None:
         for each in views:
             print(each["id"])
     elif form == "json":
-        sys.stdout.write(json.dumps(views or None, separators=(",", ":")))
+        print(json.dumps(views or None, separators=(",", ":")))
     else:
         rows = [["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]]
         keys = ("id", "pid", "status", "bundle", "created", "owner")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -147,6 +148,32 @@ def test_apply_writes_and_warns(group: Cgroup, root: Path) -> None:
     ]
     group.apply({"pids": {"limit": -1}})
     assert (folder / "pids.max").read_text() == "max"
+
+
+@pytest.mark.parametrize(
+    ("memory", "text"),
+    [
+        ({"limit": 1000}, "rejecting memory limit 1000 <= usage 2000"),
+        ({"limit": 1500, "swap": 1500}, "rejecting memory+swap limit 1500 <= usage 2000"),
+        ({"limit": 3000, "swap": -1}, None),
+        ({"limit": -1}, None),
+    ],
+)
+def test_a_limit_below_what_is_used(
+    group: Cgroup, root: Path, memory: dict[str, int], text: str | None
+) -> None:
+    """Refused where that was asked for, with nothing written; written where not."""
+    folder = root / "sampan/one"
+    (folder / "memory.current").write_text("2000\n")
+    checked = {"memory": {**memory, "checkBeforeUpdate": True}, "pids": {"limit": 5}}
+    if text is None:
+        group.apply(checked)
+        return
+    with pytest.raises(OSError, match=re.escape(text)):
+        group.apply(checked)
+    assert (folder / "memory.max").read_text() == (folder / "pids.max").read_text() == ""
+    group.apply({"memory": memory})
+    assert (folder / "memory.max").read_text() == str(memory["limit"])
 
 
 def test_kill_freeze_and_members(group: Cgroup, root: Path) -> None:

@@ -40,9 +40,9 @@ def test_global_flags_come_first() -> None:
     [
         ("create", "requires exactly 1 argument"),
         ("create a b", "requires exactly 1 argument"),
-        ("list a", "requires exactly 0 arguments"),
+        ("list a", "requires exactly 0 argument"),
         ("exec", "requires a minimum of 1 argument"),
-        ("kill a b c", "requires 1 to 2 arguments"),
+        ("kill a b c", "requires a maximum of 2 argument"),
         ("create --nope x", "flag provided but not defined: -nope"),
         ("create ---bundle x", "flag provided but not defined"),
         ("create x --bundle", "flag needs an argument: -bundle"),
