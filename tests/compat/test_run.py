@@ -185,6 +185,8 @@ def test_environment_of_a_container(driver: Driver) -> None:
         "HOME=/root",
     ]
     driver.ok("run", "--rm", "busybox", "test", "-f", "/.dockerenv")
+    assert driver.ok("run", "--name", "mt", "busybox", "readlink", "/etc/mtab") == "/proc/mounts"
+    assert driver.ok("diff", "mt") == ""
 
 
 def test_devices_and_mounts_of_a_container(driver: Driver) -> None:

@@ -11,7 +11,8 @@ import pytest
 from sampan.errors import Conflict, InvalidParameter, NotFound
 from sampan.spec.digest import digest_of
 from sampan.spec.mount import Mount
-from sampan.store.snapshots import MARK, Snapshots
+from sampan.store.marks import ENVIRONMENT
+from sampan.store.snapshots import Snapshots
 from sampan.store.store import Store, open_store
 from tests.fakes.spawn import ForkingSpawner
 from tests.stores import add_layer
@@ -75,7 +76,7 @@ def test_a_writable_layer_over_a_stack(store: Store, snapshots: Snapshots) -> No
     assert lowers(mount) == [snapshots.layer_path(high), snapshots.layer_path(low)]
     upper, work = option(mount, "upperdir"), option(mount, "workdir")
     assert upper == snapshots.upper_path("container")
-    assert (os.listdir(upper), os.listdir(work)) == ([MARK], [])
+    assert (os.listdir(upper), os.listdir(work)) == ([ENVIRONMENT], [])
     assert os.stat(upper).st_mode & 0o777 == 0o755
     assert os.stat(upper).st_dev == os.stat(work).st_dev
     assert snapshots.mounts("container") == [mount]
@@ -94,12 +95,34 @@ def test_a_writable_layer_over_nothing(snapshots: Snapshots) -> None:
 def test_the_mark(store: Store, snapshots: Snapshots) -> None:
     """An empty file, but not where a layer says something about it, be it that it is deleted."""
     snapshots.prepare("plain", add_layer(store, A))
-    mark = os.stat(os.path.join(snapshots.upper_path("plain"), MARK))
+    mark = os.stat(os.path.join(snapshots.upper_path("plain"), ENVIRONMENT))
     assert (mark.st_size, mark.st_mode & 0o7777) == (0, 0o755)
     own = add_layer(store, B)
-    os.symlink("nowhere", os.path.join(snapshots.layer_path(own), MARK))
+    os.symlink("nowhere", os.path.join(snapshots.layer_path(own), ENVIRONMENT))
     snapshots.prepare("own", add_layer(store, C, own))
     assert os.listdir(snapshots.upper_path("own")) == []
+
+
+def test_the_list_of_mounts(store: Store, snapshots: Snapshots) -> None:
+    """/etc/mtab is a link in a folder that is the image's; not where the image has one, or no folder for it."""
+    folder = add_layer(store, A)
+    etc = os.path.join(snapshots.layer_path(folder), "etc")
+    os.mkdir(etc)
+    os.chmod(etc, 0o751)
+    os.chown(etc, 7, 8)
+    snapshots.prepare("one", add_layer(store, B, folder))
+    upper = snapshots.upper_path("one")
+    assert os.readlink(os.path.join(upper, "etc/mtab")) == "/proc/mounts"
+    found = os.stat(os.path.join(upper, "etc"))
+    assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o751, 7, 8)
+    os.symlink("nowhere", os.path.join(etc, "mtab"))
+    snapshots.prepare("own", folder)
+    assert os.listdir(snapshots.upper_path("own")) == [ENVIRONMENT]
+    os.unlink(os.path.join(etc, "mtab"))
+    os.rmdir(etc)
+    os.symlink("/outside", etc)
+    snapshots.prepare("link", folder)
+    assert os.listdir(snapshots.upper_path("link")) == [ENVIRONMENT]
 
 
 def test_read_only_views(store: Store, snapshots: Snapshots) -> None:
@@ -127,7 +150,7 @@ async def test_keys_are_used_once_and_removed_for_good(store: Store, snapshots: 
     snapshots.remove("container")
     assert snapshots.keys() == []
     snapshots.prepare("container")
-    assert os.listdir(snapshots.upper_path("container")) == [MARK]
+    assert os.listdir(snapshots.upper_path("container")) == [ENVIRONMENT]
     await store.trash.empty()
 
 

@@ -248,6 +248,12 @@ class FakeEngine:
 
         self.services.network_records.show(default_record(self.services))
 
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def is_gone(self, container_id: str) -> bool:
+        return container_id not in self.records
+
     def spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)

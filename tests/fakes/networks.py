@@ -101,6 +101,11 @@ class FakeNetworks:
     async def create_namespace(self) -> int:
         return await self.bridge_of_all.create_namespace()
 
+    async def set_inside(
+        self, netns_fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+    ) -> None:
+        self.settings = [*settings]
+
     def bridge(self, network_id: str) -> FakeBridge | None:
         return self.bridges.get(network_id)
 

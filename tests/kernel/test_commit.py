@@ -24,7 +24,7 @@ from sampan.spec.digest import Digest
 from sampan.store import rebuild, save
 from sampan.store.changes import OPAQUE, remove_places
 from sampan.store.layer_pack import FolderPacker
-from sampan.store.snapshots import MARK
+from sampan.store.marks import ENVIRONMENT
 from sampan.store.store import Store, open_store
 from tests.archives import archive, directory, file
 from tests.engines import wait_until
@@ -142,6 +142,7 @@ def test_places_of_the_runtime_are_no_changes(tmp_path: Path) -> None:
     (lower / "etc" / "hosts").touch()
     (upper / "etc" / "hostname").write_text("mine")
     (upper / ".dockerenv").touch()
+    (upper / "etc" / "mtab").symlink_to("/proc/mounts")
     fds = [os.open(folder, os.O_RDONLY) for folder in (upper, lower)]
     try:
         remove_places(LinuxKernel(), *fds)
@@ -185,7 +186,7 @@ async def test_a_commit(store: Store, copy: bool) -> None:
         assert usage.disk == 0
         await store.snapshots.unshare("box")
         assert os.stat(own / "folder" / "file").st_ino != inode
-    (own / MARK).unlink()  # which is no part of a layer
+    (own / ENVIRONMENT).unlink()  # which is no part of a layer
     assert packed(own, layer=True) == packed(layer, layer=True)
     again = await commit_box(store, "new:2", copy=copy)
     assert again.chain == image.chain
@@ -314,7 +315,7 @@ async def test_export_is_the_whole_file_system(store: Store) -> None:
             "folder/file",
             "folder/link",
             "kept",
-            MARK,
+            ENVIRONMENT,
         ),
     }
 

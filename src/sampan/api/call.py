@@ -13,6 +13,7 @@ from aiohttp import HttpVersion11, web
 from sampan.api import decode, encode, versions
 from sampan.api.hijack import connection_of, duplicate, hijack
 from sampan.api.query import Query
+from sampan.api.summaries import Summaries
 from sampan.engine.services import Services
 from sampan.engine.streams import ClientStream
 from sampan.errors import InvalidParameter, TooLarge
@@ -30,6 +31,7 @@ class Call:
     query: Query
     names: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)  # of every answer
+    summaries: Summaries = field(default_factory=Summaries)  # the server's
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from sampan.api import encode, versions
@@ -57,11 +58,27 @@ async def list_containers(call: Call) -> web.StreamResponse:
     )
     now = call.services.clock.now()
     names = ImageNames(call)
-    bodies = []
-    for record in records:
-        sizes = await _sizes(call, record)
-        bodies.append(view.summary(record, now=now, image=names.shown(record), sizes=sizes))
-    return call.view("ContainerSummary", bodies)
+    if call.query.flag("size"):
+        bodies = []
+        for record in records:
+            sizes = await query.container_sizes(call.services, record)
+            bodies.append(view.summary(record, now=now, image=names.shown(record), sizes=sizes))
+        return call.view("ContainerSummary", bodies)
+    every = call.services.containers
+    call.summaries.forget_gone(every.is_gone, len(every))
+    return call.answer([_summary(call, record, now, names) for record in records])
+
+
+def _summary(call: Call, record: ContainerRecord, now: int, names: ImageNames) -> msgspec.Raw:
+    image = names.shown(record)
+
+    def make() -> dict[str, Any]:
+        body = view.summary(record, now=now, image=image)
+        versions.fit("ContainerSummary", body, call.version)
+        return body
+
+    shown = (call.version, image, view.status(record, now=now))
+    return call.summaries.encoded(record, shown, make)
 
 
 class ImageNames:

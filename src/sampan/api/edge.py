@@ -11,6 +11,7 @@ from sampan.api import encode, versions
 from sampan.api.call import Call
 from sampan.api.query import Query
 from sampan.api.routing import Router, split_path
+from sampan.api.summaries import Summaries
 from sampan.engine.services import Services
 from sampan.errors import Forbidden, InvalidParameter, NotFound, SampanError
 
@@ -21,6 +22,7 @@ class Edge:
     def __init__(self, services: Services, router: Router, *, version: str) -> None:
         self._services = services
         self._router = router
+        self._summaries = Summaries()
         self._headers = {
             "Api-Version": str(versions.NEWEST),
             "Docker-Experimental": "false",
@@ -58,6 +60,7 @@ class Edge:
             query=Query(request.rel_url.query),
             names=names,
             headers=dict(self._headers),
+            summaries=self._summaries,
         )
         await _expect(request)
         return await handler(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from sampan.engine import exec as engine
 from sampan.engine.exec import ExecRequest
 from sampan.engine.records import ExecRecord
 from sampan.errors import InvalidParameter
+from sampan.wire import detach
 
 
 async def create_exec(call: Call) -> web.StreamResponse:
@@ -91,7 +93,7 @@ def view(record: ExecRecord) -> dict[str, Any]:
         "OpenStdout": record.attach_stdout,
         "CanRemove": False,
         "ContainerID": record.container_id,
-        "DetachKeys": record.detach_keys,
+        "DetachKeys": base64.b64encode(detach.parse(record.detach_keys)).decode(),
         "Pid": record.pid,
     }
 

@@ -30,6 +30,9 @@ class Containers:
             (actor.record for actor in self._actors.values()), key=lambda r: r.created, reverse=True
         )
 
+    def __len__(self) -> int:
+        return len(self._actors)
+
     def actors(self) -> list[Actor]:
         return list(self._actors.values())
 

@@ -100,6 +100,8 @@ def _plan(
     merged = merge.merge(config, image.config.config if image else ContainerConfig())
     validate.check_config(merged)
     facts = services.host
+    if merged.network_disabled:
+        host_config = settings.without_network(host_config)
     host = settings.settle_host_config(host_config, services.config, unified=facts.unified_cgroups)
     runtimes.check(services.config, host.runtime)
     host, warnings = validate.check_host_config(

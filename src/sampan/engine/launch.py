@@ -33,7 +33,7 @@ from sampan.engine import (
 )
 from sampan.engine.actor import Pending
 from sampan.engine.doors import Message, Monitor
-from sampan.engine.network import links, plugs, ports
+from sampan.engine.network import endpoint_options, links, plugs, ports
 from sampan.engine.network import modes as network_modes
 from sampan.engine.network import names as naming
 from sampan.engine.records import ContainerRecord, Endpoint, PublishedPort
@@ -167,7 +167,10 @@ class TakeNamespaces(Step[Launch]):
         elif names:
             first = plugs.network_of(launch.services, names[0], launch.record.endpoints[names[0]])
             bridge = plugs.bridge_of(launch.services, first)
-            launch.namespaces["network"] = await bridge.create_namespace()
+            # What is ready for the bridge has its `eth0` already.
+            named = endpoint_options.interface_name(plugs.asked(launch.record, first.name))
+            source = launch.services.networks if named else bridge
+            launch.namespaces["network"] = await source.create_namespace()
         elif host.network_mode == "none":
             launch.namespaces["network"] = await launch.services.networks.create_namespace()
 

@@ -67,17 +67,21 @@ def list_containers(
     # As in dockerd: asking for a state or for the last n means all, running or not.
     if not (everything or limit > 0 or filters.get("status")):
         tests.append(lambda record: record.state.alive or record.state is State.RESTARTING)
-    found = [record for record in services.containers.all() if all(test(record) for test in tests)]
+    found = services.containers.all()
+    for test in tests:
+        found = [record for record in found if test(record)]
     return found[:limit] if limit > 0 else found
 
 
 def _tests(services: Services, filters: Filters) -> list[Test]:
-    tests: list[Test] = [
-        lambda record: rules.labels_hold(filters, "label", record.labels),
-        lambda record: rules.prefix(filters, "id", record.id),
-        lambda record: _network_matches(filters, record),
-        lambda record: _volume_matches(filters, record),
-    ]
+    tests: list[Test] = []
+    if filters:
+        tests += (
+            lambda record: rules.labels_hold(filters, "label", record.labels),
+            lambda record: rules.prefix(filters, "id", record.id),
+            lambda record: _network_matches(filters, record),
+            lambda record: _volume_matches(filters, record),
+        )
     for wanted, make in (
         ("name", _name_test),
         ("status", _status_test),

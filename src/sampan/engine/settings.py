@@ -14,7 +14,7 @@ from sampan.spec.container import (
     Ulimit,
 )
 
-BRIDGE = "bridge"
+BRIDGE, NONE = "bridge", "none"
 
 
 def settle_host_config(host: HostConfig, config: DaemonConfig, *, unified: bool) -> HostConfig:
@@ -42,6 +42,11 @@ def settle_host_config(host: HostConfig, config: DaemonConfig, *, unified: bool)
         runtime=host.runtime or config.default_runtime or OWN_RUNTIME,
         oom_kill_disable=bool(host.oom_kill_disable),
     )
+
+
+def without_network(host: HostConfig) -> HostConfig:
+    """`NetworkDisabled`: its own network with nothing but a loopback."""
+    return msgspec.structs.replace(host, network_mode=NONE)
 
 
 def _ulimits(host: HostConfig, config: DaemonConfig) -> list[Ulimit] | None:

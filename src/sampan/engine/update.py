@@ -29,18 +29,30 @@ FIELDS = (
 )
 
 
+# Limits that a container has from its start on; dockerd passes them over in silence.
+FIXED = (
+    *("blkio_device_read_bps", "blkio_device_read_iops", "blkio_device_write_bps"),
+    *("blkio_device_write_iops", "blkio_weight_device", "cgroup_parent", "device_cgroup_rules"),
+    *("device_requests", "devices", "init", "memory_swappiness", "oom_kill_disable", "ulimits"),
+)
+_NOTHING = HostConfig()
+_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(HostConfig)}
+
+
 async def update_container(services: Services, ref: str, wanted: HostConfig) -> list[str]:
     """Warnings. Raises NotFound, InvalidParameter, Conflict (with what is set already, or being removed)."""
     actor = services.containers.actor(ref)
     validate.check_restart_policy(wanted)
     host = services.host
+    changeable, discarded = _without_fixed(wanted)
     wanted, warnings = check_resources(
-        wanted,
+        changeable,
         features=host.cgroup_features,
         cpus=host.cpu_set,
         mems=host.memory_nodes,
         update=True,
     )
+    warnings.extend(discarded)
 
     async def job() -> list[str]:
         record = actor.record
@@ -57,6 +69,13 @@ async def update_container(services: Services, ref: str, wanted: HostConfig) -> 
         return warnings
 
     return await actor.do(job)
+
+
+def _without_fixed(wanted: HostConfig) -> tuple[HostConfig, list[str]]:
+    """And a warning for each setting that only a new container could have."""
+    asked = [name for name in FIXED if getattr(wanted, name)]
+    usual = msgspec.structs.replace(wanted, **{name: getattr(_NOTHING, name) for name in asked})
+    return usual, [f"{_NAMES[name]} cannot be changed by update. Discarded." for name in asked]
 
 
 async def _apply(monitor: Monitor, before: HostConfig, after: HostConfig) -> list[str]:

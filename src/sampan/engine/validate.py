@@ -150,6 +150,13 @@ def _check_engine(host: HostConfig) -> None:
         raise InvalidParameter(
             f"Invalid isolation: \"{host.isolation}\" - linux only supports 'default'"
         )
+    if host.io_maximum_bandwidth or host.io_maximum_iops:
+        what = "bandwidth" if host.io_maximum_bandwidth else "IOPs"
+        raise InvalidParameter(
+            f"invalid QoS settings: linux does not support configuration of maximum {what}"
+        )
+    if host.cgroup:
+        raise InvalidParameter(f"invalid cgroup: {host.cgroup} (use CgroupParent)")
     if host.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
 
-from sampan.linux import netns
+from sampan.linux import netns, sysctl
 from sampan.linux.netlink import Rtnl
 from sampan.linux.netlink.messages import RT_TABLE_MAIN
 from sampan.linux.netns import NetworkThread
@@ -42,6 +42,15 @@ def _prepare() -> None:
     quiet_ipv6(KernelSwitches(), "default")
     with Rtnl() as rtnl:
         rtnl.set_link(1, up=True)
+
+
+def set_inside(
+    kernel: netns.Kernel, fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+) -> None:
+    """Kernel settings of a namespace's interfaces. Blocking, as above."""
+    with netns.visit(kernel, fd):
+        for parts, value in settings:
+            sysctl.write(value, *parts)
 
 
 def create_wired(

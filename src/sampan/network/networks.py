@@ -32,6 +32,7 @@ from sampan.network.namespaces import (
     create_bare,
     prepare_bare,
     replace_default_routes,
+    set_inside,
 )
 from sampan.network.naming import Naming
 from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, is_overlay_of, settle
@@ -112,6 +113,12 @@ class Networks:
         for bridge in self._bridges.values():
             bridge.forget_pair(netns_fd)
         await self._run(lambda: prepare_bare(self._kernel, netns_fd))
+
+    async def set_inside(
+        self, netns_fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+    ) -> None:
+        """Kernel settings below /proc/sys/net of a namespace: the parts of a name, and its value. Raises OSError."""
+        await self._run(lambda: set_inside(self._kernel, netns_fd, settings))
 
     # Networks
 

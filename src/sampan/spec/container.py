@@ -1,7 +1,8 @@
 """The Engine API's container objects: what a client asks for and what a record keeps.
 
 Field names in Python are snake case, on the wire they are the API's (Engine API 1.55, definitions
-`ContainerConfig`, `HostConfig`, `NetworkingConfig` and what they contain; Windows-only fields left out).
+`ContainerConfig`, `HostConfig`, `NetworkingConfig` and what they contain; of what is for Windows only as much
+as is needed to refuse it or to give it back).
 An absent or null value is the zero value, as in Go; where null means something of its own, the
 type says `| None`. Units are the API's: bytes, microseconds for CPU periods, nanoseconds for health times.
 """
@@ -166,6 +167,10 @@ class HostConfig(Struct, kw_only=True):
     group_add: list[str] | None = field(default=None, name="GroupAdd")
     ipc_mode: str = field(default="", name="IpcMode")
     isolation: str = field(default="", name="Isolation")
+    cpu_count: int = field(default=0, name="CpuCount")
+    cpu_percent: int = field(default=0, name="CpuPercent")
+    io_maximum_iops: int = field(default=0, name="IOMaximumIOps")
+    io_maximum_bandwidth: int = field(default=0, name="IOMaximumBandwidth")
     cgroup: str = field(default="", name="Cgroup")
     links: list[str] | None = field(default=None, name="Links")
     oom_score_adj: int = field(default=0, name="OomScoreAdj")

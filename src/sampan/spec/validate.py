@@ -45,6 +45,9 @@ def check_resources(
     """
     warnings: list[str] = []
     host = _without_unsupported(host, features, warnings)
+    if host.cpu_percent > 0:
+        warnings.append("linux does not support CPU percent. Percent discarded.")
+        host = replace(host, cpu_percent=0)
     _check_memory(host, update=update)
     _check_cpu(host, cpus, features)
     _check_realtime(host, features)

@@ -30,7 +30,8 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 _PLACES = frozenset(
     (
         *(b"dev", b"proc", b"sys", b"dev/pts", b"dev/shm", b"dev/mqueue", b"dev/console"),
-        *(b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b".dockerenv"),
+        *(b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b"etc/mtab"),
+        b".dockerenv",
     )
 )
 _PARENTS = frozenset((b"etc", b"dev"))
@@ -212,6 +213,8 @@ def _names(folder: int) -> Iterator[bytes]:
 
 
 def _is_place(path: bytes, status: os.stat_result) -> bool:
+    if path == b"etc/mtab":
+        return stat.S_ISLNK(status.st_mode)
     empty_file = stat.S_ISREG(status.st_mode) and not status.st_size
     return path in _PLACES and (empty_file or stat.S_ISDIR(status.st_mode))
 

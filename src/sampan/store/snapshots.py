@@ -39,13 +39,13 @@ from sampan.spec.mount import Mount
 from sampan.store import jobs, placement
 from sampan.store.changes import Change, decode
 from sampan.store.content import sync_directory
+from sampan.store.marks import put_marks, weight
 from sampan.store.metadata import Metadata
 from sampan.store.trash import Trash
 from sampan.store.tree import Usage
 
 log = logging.getLogger(__name__)
 
-MARK = ".dockerenv"  # an empty file by which programs know that they run in a container
 _STAGE = "new-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
@@ -236,12 +236,7 @@ class Snapshots:
         return self._writable(key, chain)
 
     def _mark(self, folder: str, chain: list[Digest]) -> None:
-        """An image that has a file of this name, or has deleted one, keeps its own; so does the container."""
-        folders = (folder, *(self.layer_path(layer) for layer in chain))
-        if not any(os.path.lexists(os.path.join(each, MARK)) for each in folders):
-            fd = os.open(os.path.join(folder, MARK), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755)
-            os.fchmod(fd, 0o755)
-            os.close(fd)
+        put_marks(folder, [self.layer_path(layer) for layer in chain])
 
     def mounts(self, key: str) -> list[Mount]:
         """What `prepare` returned; `unshare` first, where something is to be written. Raises NotFound."""
@@ -285,6 +280,7 @@ class Snapshots:
         if not self._has(key):
             raise NotFound(f"snapshot {key} does not exist")
         usage = await self.measure(self.upper_path(key))
+        usage = usage._replace(size=usage.size - weight(self.upper_path(key)))
         if self.shared(key):  # the disk is the layer's
             return usage._replace(disk=0)
         return usage

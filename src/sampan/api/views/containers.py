@@ -29,13 +29,6 @@ _CONFIG_OMITTED = (
     "ExposedPorts",
 )
 _HOST_OMITTED = ("Tmpfs", "Sysctls", "StorageOpt", "Init", "Mounts", "Annotations")  # fmt: skip
-_WINDOWS = {
-    "Isolation": "",
-    "CpuCount": 0,
-    "CpuPercent": 0,
-    "IOMaximumIOps": 0,
-    "IOMaximumBandwidth": 0,
-}
 
 
 def inspect(
@@ -154,7 +147,7 @@ def host_config(value: HostConfig) -> dict[str, Any]:
         value.privileged or "host" in (value.ipc_mode, value.pid_mode)
     ):
         body["SecurityOpt"] = ["label=disable"]  # no labels could hold there
-    return {**body, **_WINDOWS, "KernelMemory": 0, "KernelMemoryTCP": 0}
+    return {**body, "KernelMemory": 0, "KernelMemoryTCP": 0}
 
 
 def _protected_paths(value: HostConfig) -> Iterator[tuple[str, list[str] | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.engine import settings
-from sampan.engine.network import egress, plugs
+from sampan.engine.network import egress, endpoint_options, plugs
 from sampan.engine.network.making import present
 from sampan.engine.network.plugs import check_addresses
 from sampan.engine.network.records import BRIDGE, HOST, NONE, NetworkRecord
@@ -70,6 +70,7 @@ def _check_alone(mode: str, asked: dict[str, EndpointSettings]) -> None:
 def _check(name: str, network: NetworkRecord | None, wanted: EndpointSettings | None) -> None:
     if wanted is None:
         return
+    endpoint_options.check(wanted)
     if wanted.mac_address:
         settings.check_mac(wanted.mac_address)
     if network is None:

@@ -8,6 +8,7 @@ from sampan.engine.network import egress
 from sampan.engine.network.records import BUILT_IN
 from sampan.engine.records import ContainerRecord
 from sampan.engine.services import Services
+from sampan.errors import SampanError
 from sampan.network.naming import NamedPlace, Naming
 from sampan.spec.container import EndpointSettings
 
@@ -42,7 +43,7 @@ def naming_of(services: Services, record: ContainerRecord) -> Naming:
             places.append(NamedPlace(endpoint.network_id, name, names, addresses))
         for link in _asked(record, name).links or []:
             target, _, alias = link.partition(":")
-            links[alias or target] = target
+            links[alias or target] = _name(services, target)
     servers = record.host_config.dns or services.config.dns
     return Naming(
         places=tuple(places),
@@ -51,6 +52,14 @@ def naming_of(services: Services, record: ContainerRecord) -> Naming:
         external=external,
         egress=egress.egress_of(services, record),
     )
+
+
+def _name(services: Services, target: str) -> str:
+    """What a link's target is called in its networks, also when it was given by its id."""
+    try:
+        return services.containers.get(target).name
+    except SampanError:
+        return target  # not there, or not yet
 
 
 async def serve(services: Services, record: ContainerRecord, netns_fd: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from sampan.engine.doors import Bridge
-from sampan.engine.network import names, ports
+from sampan.engine.network import endpoint_options, names, ports
 from sampan.engine.network.drivers import BRIDGED, parse_subnet
 from sampan.engine.network.events import tell
 from sampan.engine.network.records import NetworkRecord
@@ -85,6 +85,8 @@ async def plug(
     wanted = asked(record, network.name)
     ipam = wanted.ipam_config or EndpointIPAMConfig()
     check_addresses(network, ipam)
+    inside_name = endpoint_options.interface_name(wanted) or inside_name
+    settings = endpoint_options.interface_settings(wanted, inside_name)
     plugged = await bridge.plug(
         record.id,
         netns_fd,
@@ -94,6 +96,12 @@ async def plug(
         inside_name=inside_name,
         default_route=default_route,
     )
+    if settings:
+        try:
+            await services.networks.set_inside(netns_fd, settings)
+        except OSError as error:
+            await bridge.release(plugged)
+            raise SampanError(f"failed to set {error.filename}: {error.strerror}") from error
     tell(services, network, "connect", record.id)
     return from_room(plugged)
 
