@@ -57,9 +57,9 @@ class NetworkCreateRequest(Struct, kw_only=True):
     def record(self) -> NetworkRecord:
         """What is wanted. Raises InvalidParameter for what this engine has not."""
         if self.ingress:
-            raise InvalidParameter("ingress networks need a swarm")
+            raise InvalidParameter("Ingress network can only be global scope network")
         if self.scope not in ("", "local"):
-            raise InvalidParameter(f"network scope {self.scope!r} needs a swarm")
+            raise InvalidParameter("cannot create a swarm scoped network when swarm is not active")
         ipam = self.ipam or IPAM()
         if ipam.driver not in ("", "default"):
             raise InvalidParameter(f'failed to find ipam driver "{ipam.driver}"')

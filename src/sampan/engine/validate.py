@@ -126,6 +126,11 @@ def _check_modes(config: ContainerConfig, host: HostConfig) -> None:
         joins = shared and mode.startswith("container:") and mode != "container:"
         if mode and mode not in allowed and not joins:
             raise InvalidParameter(f"invalid {name}: {mode}")
+    if host.network_mode == "host" and host.links:
+        raise InvalidParameter(
+            "conflicting options: host type networking can't be used with links. This would result in "
+            "undefined behavior"
+        )
     if host.uts_mode == "host" and config.hostname:
         raise InvalidParameter("conflicting options: hostname and the UTS mode")
 
@@ -140,6 +145,10 @@ def _check_shared_network(config: ContainerConfig, host: HostConfig) -> None:
             "port publishing and the container type network mode",
         ),
         (config.exposed_ports, "port exposing and the container type network mode"),
+        (
+            host.links,
+            "container type network can't be used with links. This would result in undefined behavior",
+        ),
     ):
         if given:
             raise InvalidParameter(f"conflicting options: {what}")

@@ -175,9 +175,9 @@ async def test_a_network_of_a_user(api: Api) -> None:
         (
             {"Name": "x", "ConfigFrom": {"Network": "c"}},
             400,
-            "configuration network 'c' does not exist",
+            'configuration network "c" does not exist',
         ),
-        ({"Name": "x", "Ingress": True}, 400, "ingress networks need a swarm"),
+        ({"Name": "x", "Ingress": True}, 400, "Ingress network can only be global scope network"),
     ],
 )
 async def test_networks_that_cannot_be(

@@ -68,12 +68,17 @@ def _configured(services: Services, wanted: NetworkRecord) -> NetworkRecord:
             raise InvalidParameter(
                 "configuration-only networks cannot depend on another configuration network"
             )
+        if wanted.internal or wanted.attachable:
+            raise Forbidden(
+                "configuration network can only contain network specific fields. Network operator "
+                "fields like [ ingress | internal | attachable | scope ] are not supported."
+            )
         return msgspec.structs.replace(wanted, driver="null")
     if not wanted.config_from:
         return wanted
     source = services.network_records.find(wanted.config_from)
     if source is None or not source.config_only:
-        raise InvalidParameter(f"configuration network {wanted.config_from!r} does not exist")
+        raise InvalidParameter(f'configuration network "{wanted.config_from}" does not exist')
     if wanted.subnets or wanted.options or wanted.ipv6 or not wanted.ipv4:
         raise InvalidParameter(
             "user specified configurations are not supported if the network depends on a "
@@ -108,7 +113,10 @@ def _check_overlaps(services: Services, record: NetworkRecord) -> None:
                 and not other.built_in
                 and drivers.bridge_name(other) == name
             ):
-                raise Forbidden(f"network {other.id} ({name}) conflicts: same bridge name")
+                raise Forbidden(
+                    f"cannot create network {record.id} ({name}): conflicts with network "
+                    f"{other.id} ({name}): networks have same bridge name"
+                )
 
 
 async def restore_networks(services: Services) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import (
@@ -50,7 +51,10 @@ def flag(options: dict[str, str], key: str, *, default: bool) -> bool:
     if text is None or text == "":
         return default
     if text not in _TRUE + _FALSE:
-        raise InvalidParameter(f"failed to parse {key} value: {text!r} (must be true or false)")
+        raise InvalidParameter(
+            f"failed to parse {key} value: {text} "
+            f'(strconv.ParseBool: parsing "{text}": invalid syntax)'
+        )
     return text in _TRUE
 
 
@@ -58,8 +62,12 @@ def mtu_of(options: dict[str, str], default: int) -> int:
     text = options.get(MTU, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or not 68 <= int(text[:7]) <= 65535:
-        raise InvalidParameter(f"failed to parse {MTU} value: {text!r}")
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise InvalidParameter(
+            f'failed to parse {MTU} value: {text} (strconv.Atoi: parsing "{text}": invalid syntax)'
+        )
+    if not 68 <= int(text) <= 65535:
+        raise InvalidParameter(f"invalid MTU number: {int(text)}")
     return int(text)
 
 

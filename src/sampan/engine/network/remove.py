@@ -26,7 +26,9 @@ async def remove_network(services: Services, ref: str) -> None:
         )
     for other in services.network_records.all():
         if record.config_only and other.config_from == record.name:
-            raise Forbidden(f"configuration network {record.name!r} is in use")
+            raise Forbidden(
+                f'error while removing network: configuration network "{record.name}" is in use'
+            )
     await _remove(services, record)
 
 

@@ -107,7 +107,7 @@ def test_the_daemons_options() -> None:
     found = with_defaults(record("bridge", x="2"), defaults)
     assert (found.ipv6, found.options["x"]) == (True, "2")
     assert with_defaults(record("macvlan"), defaults) == record("macvlan")
-    with pytest.raises(InvalidParameter, match="must be true or false"):
+    with pytest.raises(InvalidParameter, match="ParseBool"):
         with_defaults(record("bridge"), {"bridge": {"com.docker.network.enable_ipv4": "maybe"}})
 
 
