@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.engines import Engine
+from tests.memory import descendants, pss_kib
 
 from bench import looking, output
 from bench.peers import (
@@ -26,9 +27,7 @@ from bench.peers import (
     PROJECT,
     Peer,
     command_name,
-    descendants,
     peers,
-    pss_kib,
 )
 
 Row = tuple[str, dict[str, float], str]

@@ -14,22 +14,22 @@ import hashlib
 import io
 import json
 import os
-import re
 import statistics
 import subprocess
 import tarfile
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.memory import large_archive, large_layer, peak_memory
 from tests.rootfs import TarBuilder, debian_tar
 
 from bench.bench import Row, ident, show
-from bench.peers import ENVIRONMENT, Peer, descendants, peers
+from bench.peers import ENVIRONMENT, Peer, peers
 
 _LAYERS, _FILES = 60, 500
+LARGE = 2000  # megabytes
 
 
 def docker_archive(path: Path, name: str, layers: list[bytes]) -> None:
@@ -147,92 +147,46 @@ def _wait_written(peer: Peer, name: str, *, running: bool) -> None:
     subprocess.run(argv, check=True, capture_output=True, env=ENVIRONMENT)
 
 
-@contextlib.contextmanager
-def peak_memory(peer: Peer) -> Iterator[list[float]]:
-    """The highest sum of what the daemon and its workers have to themselves, in MB, sampled."""
-    assert peer.engine
-    assert peer.engine.process
-    root, found, done = peer.engine.process.pid, [0.0], threading.Event()
-
-    def sample() -> None:
-        while not done.wait(0.02):
-            pids = [root, *descendants(root)]
-            total = sum(_private_kib(pid) for pid in pids)
-            found[0] = max(found[0], total / 1024)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield found
-    finally:
-        done.set()
-        thread.join()
-
-
-def _private_kib(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    match = re.search(r"^Pss:\s+(\d+)", text, re.M)
-    return int(match[1]) if match else 0
-
-
-def memory(found: list[Peer], folder: Path) -> dict[str, float]:
-    """While 2 GB are loaded and saved."""
-    peaks: dict[str, float] = {}
-    archive = folder / "large.tar"
-    block = os.urandom(1 << 20)
-    layer = folder / "large-layer.tar"
-    with tarfile.open(layer, "w") as tar:
-        for number in range(20):
-            info = tarfile.TarInfo(f"file{number}")
-            info.size = 100 << 20
-            tar.addfile(info, _Repeated(block, 100))
-    digest = hashlib.sha256()
-    with open(layer, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    raw = {
-        "os": "linux",
-        "architecture": "amd64",
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"]},
-    }
-    with tarfile.open(archive, "w") as tar:
-        tar.add(layer, "layer.tar")
-        layer.unlink()
-        for name, document in (
-            ("config.json", raw),
-            (
-                "manifest.json",
-                [{"Config": "config.json", "RepoTags": ["large:1"], "Layers": ["layer.tar"]}],
-            ),
-        ):
-            data = json.dumps(document).encode()
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+def memory(found: list[Peer], folder: Path) -> list[Row]:
+    """The peak of the daemon with all its helpers while an image of LARGE megabytes passes through it."""
+    layer, archive = folder / "layer.tar", folder / "large.tar"
+    large_archive(archive, "large:1", layer, large_layer(layer, LARGE))
+    peaks: dict[str, dict[str, float]] = {}
     for peer in found:
         if peer.engine is None or peer.name == "docker → sampand":
             continue
-        with peak_memory(peer) as peak:
-            timed([*peer.argv, "load", "-q"], stdin=archive)
-            timed([*peer.argv, "save", "large:1"])
-        peaks[peer.name] = peak[0]
-        timed([*peer.argv, "rmi", "large:1"])
-    return peaks
+        for title, peak in _peaks(peer, layer, archive).items():
+            peaks.setdefault(title, {})[peer.name] = peak
+    titles = {title: f"peak memory, {title} of 2 GB, MB PSS" for title in peaks}
+    return [(titles[title], values, "≤ 100 MB") for title, values in peaks.items()]
 
 
-class _Repeated(io.RawIOBase):
-    """A block, many times."""
+def _peaks(peer: Peer, layer: Path, archive: Path) -> dict[str, float]:
+    assert peer.engine
+    assert peer.engine.process
+    root, found = peer.engine.process.pid, {}
 
-    def __init__(self, block: bytes, count: int) -> None:
-        self._block, self._left = block, len(block) * count
+    def measure(title: str, *words: str, stdin: Path | None = None) -> None:
+        with peak_memory(root) as peak:
+            timed([*peer.argv, *words], stdin=stdin)
+        found[title] = peak[0]
 
-    def read(self, size: int = -1) -> bytes:
-        size = min(size, self._left, len(self._block))
-        self._left -= size
-        return self._block[:size]
+    box = f"{ident(peer)}-large"
+    script = f"head -c {LARGE << 20} /dev/urandom > /big"
+    measure("load", "load", "-q", stdin=archive)
+    measure("save", "save", "large:1")
+    timed([*peer.argv, "create", "--name", box, "large:1"])
+    measure("export", "export", box)
+    timed([*peer.argv, "rm", box])
+    timed([*peer.argv, "rmi", "large:1"])
+    measure("import", "import", "-", "large:2", stdin=layer)
+    timed([*peer.argv, "rmi", "large:2"])
+    timed(peer.run_argv("--name", box, "busybox", "sh", "-c", script))
+    measure("commit", "commit", box, "large:3")
+    measure("save of what was committed", "save", "large:3")
+    timed([*peer.argv, "rm", box])
+    timed([*peer.argv, "rmi", "large:3"])
+    return found
 
 
 def main() -> None:
@@ -261,8 +215,7 @@ def main() -> None:
             archive.unlink()
         if options.only in ("", "memory"):
             with tempfile.TemporaryDirectory(prefix="bench") as disk:
-                peaks = memory(found, Path(disk))
-            rows.append(("peak memory with a 2 GB image, MB PSS", peaks, "≤ 100 MB"))
+                rows += memory(found, Path(disk))
         show(rows)
     if options.json:
         options.json.write_text(json.dumps([[t, v, b] for t, v, b in rows], indent=1))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -123,28 +122,6 @@ def _podman(stack: contextlib.ExitStack, root: Path, run: Path) -> Peer:
     stack.callback(subprocess.run, [*argv, "rm", "-fa"], check=False, capture_output=True)
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
     return Peer("podman", argv, host=host, extra_run=limits)
-
-
-def pss_kib(pid: int) -> int:
-    """Proportional set size of a process in KiB (proc(5), smaps_rollup); 0 when it has ended."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    found = re.search(r"^Pss:\s+(\d+)", text, re.M)
-    return int(found[1]) if found else 0
-
-
-def children(pid: int) -> list[int]:
-    text = subprocess.run(
-        ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    return [int(word) for word in text.split()]
-
-
-def descendants(pid: int) -> list[int]:
-    found = children(pid)
-    return found + [grandchild for child in found for grandchild in descendants(child)]
 
 
 def command_name(pid: int) -> str:

@@ -21,11 +21,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.engines import wait_until
+from tests.memory import pss_kib
 from tests.registries import docker_registry
 from tests.rootfs import debian_tar
 
 from bench.bench import Row, interleaved, show, timed
-from bench.peers import Peer, peers, pss_kib
+from bench.peers import Peer, peers
 
 SOURCE = "127.0.0.1:5000"  # what is pulled from; all peers see the same
 TARGET = "127.0.0.1:5001"  # what is pushed to; emptied before each time

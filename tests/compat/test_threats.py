@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bench.peers import descendants
 
 from sampan.linux import seal
 from tests.engines import VENV_BIN, Driver, Engine, Host, running_engine, wait_until
+from tests.memory import descendants
 from tests.rootfs import busybox_tar
 
 pytestmark = pytest.mark.timeout(300)

@@ -27,7 +27,7 @@ try:
 except ImportError:  # Python 3.14 has it in the library
     from compression import zstd  # type: ignore[import-not-found,no-redef,unused-ignore]
 
-OUT_PIECE = 1 << 20
+OUT_PIECE = 1 << 18
 _FIRST_IN_PIECE = 1 << 10
 _LAST_IN_PIECE = 1 << 18
 _ZSTD_WINDOW_LOG = 27  # 128 MiB, what zstd itself takes without being asked

@@ -12,7 +12,7 @@ from sampan.store.decompress import Decompressor
 from sampan.store.role import PeerGone
 from sampan.wire.tar import END, Header, TarReader
 
-READ_SIZE = 1 << 20
+READ_SIZE = 1 << 18
 
 
 def take_archive(
