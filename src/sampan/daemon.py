@@ -98,12 +98,12 @@ def _start(arguments: options.Arguments, process: spawner.SpawnerProcess) -> int
     import asyncio
 
     from sampan.engine import instance, journal
-    from sampan.engine.config import ConfigError
+    from sampan.engine.config import ConfigError, gather
     from sampan.engine.paths import Paths
     from sampan.errors import SampanError
 
     try:
-        config = _configure(arguments)
+        config, _ = gather(arguments.directives, arguments.config_file)
         journal.set_up(config.log_level, debug=config.debug)
         instance.set_name()
         paths = Paths(os.path.abspath(config.data_root), os.path.abspath(config.exec_root))
@@ -118,28 +118,6 @@ def _start(arguments: options.Arguments, process: spawner.SpawnerProcess) -> int
             os.close(held)
     except (ConfigError, SampanError, OSError) as error:
         return _fail(f"failed to start daemon: {error}", FAILED)
-
-
-def _configure(arguments: options.Arguments) -> DaemonConfig:
-    from sampan.engine import config
-
-    path = arguments.config_file or config.DEFAULT_CONFIG_FILE
-    directives: dict[str, Any] = {}
-    try:
-        directives = config.read_file(path)
-    except FileNotFoundError as error:
-        if arguments.config_file is not None:
-            raise config.ConfigError(
-                f"unable to configure the Docker daemon with file {path}: {error}"
-            ) from None
-    try:
-        return config.merge(arguments.directives, directives)
-    except config.ConfigError as error:
-        if not directives:
-            raise
-        raise config.ConfigError(
-            f"unable to configure the Docker daemon with file {path}: {error}"
-        ) from None
 
 
 async def _run(
@@ -205,6 +183,7 @@ def _services(
 ) -> Services:
     from sampan.engine import remap
     from sampan.engine.clock import Clock
+    from sampan.engine.config import Live
     from sampan.engine.containers import Containers
     from sampan.engine.eventlog import EventLog
     from sampan.engine.events import Events
@@ -226,7 +205,7 @@ def _services(
     clock = Clock()
     monitors: Any = Monitors(spawn)
     return Services(
-        config=config,
+        live=Live(config),
         paths=paths,
         host=host,
         store=store,
@@ -262,25 +241,16 @@ def _catch_signals(arguments: options.Arguments) -> Any:
 
 
 def _reload_on_hangup(arguments: options.Arguments, services: Services | None = None) -> None:
-    """Read `debug` and `log-level` again at every SIGHUP, and tell of it once there is somebody to tell."""
+    """What SIGHUP does; until there are services it only looks whether all is said loudly enough."""
     import asyncio
-    import logging
     import signal
 
-    from sampan.engine import journal, system
-    from sampan.engine.config import ConfigError
+    from sampan.engine import reload
 
-    def reload() -> None:
-        try:
-            config = _configure(arguments)
-        except (ConfigError, OSError) as error:
-            logging.getLogger("sampan").error("cannot reload the configuration: %s", error)
-            return
-        journal.set_up(config.log_level, debug=config.debug)
-        if services is not None:
-            system.tell_reload(services, config)
+    def act() -> None:
+        reload.reload(services, arguments.directives, arguments.config_file)
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import msgspec
 
 from sampan.distribution.distribution import Distribution
 from sampan.engine.clock import Clock
-from sampan.engine.config import DaemonConfig
+from sampan.engine.config import DaemonConfig, Live
 from sampan.engine.containers import Containers
 from sampan.engine.create import create_container
 from sampan.engine.events import Event, Events
@@ -267,7 +267,7 @@ class Rooms:
         paths = Paths(str(root / "data"), str(root / "run"))
         paths.make_roots()
         self.services = Services(
-            config=config,
+            live=Live(config),
             paths=paths,
             host=fake_host(root),
             store=store,

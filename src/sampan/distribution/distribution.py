@@ -46,6 +46,14 @@ class Distribution:
         self._layers = Layers(store, options)
         self._uploads = Uploads(options)
 
+    def reconfigure(self, options: Options) -> None:
+        """Whatever begins from now on goes by these. Raises InvalidParameter, and then nothing has changed."""
+        hosts.check(options)
+        self.options = options
+        self._client.options = options
+        self._layers.reconfigure(options)
+        self._uploads.reconfigure(options)
+
     async def close(self) -> None:
         """Ends idle connections; calls that are under way have been cancelled before."""
         await self._client.close()

@@ -82,6 +82,11 @@ class Layers:
         self._arrivals: Flights[Arrival] = Flights(self._dispose)
         self._stages: Flights[tuple[str, Unpacked]] = Flights(lambda made: self._discard(made[0]))
 
+    def reconfigure(self, options: Options) -> None:
+        """For the layers that are asked for from now on."""
+        self._options = options
+        self._slots = asyncio.Semaphore(options.max_downloads)
+
     async def arrive(
         self, stack: AsyncExitStack, blob: Blob, source: Source, watch: Progress, *, base: bool
     ) -> Arrival:

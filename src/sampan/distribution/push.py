@@ -46,6 +46,10 @@ class Uploads:
         # One uses all cores; the other goes on while the first waits for its registry.
         self.compressing = asyncio.Semaphore(2)
 
+    def reconfigure(self, options: Options) -> None:
+        """For the layers that are sent from now on."""
+        self.slots = asyncio.Semaphore(options.max_uploads)
+
 
 class Layer(NamedTuple):
     """A layer to be pushed: as it is, or compressed first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 from functools import partial
 from typing import Any
 
@@ -103,6 +104,16 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     http_proxy: str = field(default="", name="http-proxy")
     https_proxy: str = field(default="", name="https-proxy")
     no_proxy: str = field(default="", name="no-proxy")
+    features: dict[str, bool] = field(
+        default_factory=dict
+    )  # dockerd's; told, none changes anything
+
+
+class Live:
+    """What counts now: SIGHUP replaces it (`reload.py`)."""
+
+    def __init__(self, config: DaemonConfig) -> None:
+        self.config = config
 
 
 KEYS = {item.encode_name: item.name for item in msgspec.structs.fields(DaemonConfig)}
@@ -121,6 +132,24 @@ def read_file(path: str) -> dict[str, Any]:
     if not isinstance(directives, dict):
         raise ConfigError("invalid JSON: expected an object")
     return _flat(directives)
+
+
+def gather(flags: dict[str, Any], path: str | None) -> tuple[DaemonConfig, frozenset[str]]:
+    """The flags with the directives of `path` (None: the default one, which may be missing), and the keys of the
+    file. Raises ConfigError."""
+    file = path or DEFAULT_CONFIG_FILE
+    if path is None and not os.path.exists(file):
+        return merge(flags, {}), frozenset()
+    directives: dict[str, Any] | None = None
+    try:
+        directives = read_file(file)
+        return merge(flags, directives), frozenset(directives)
+    except (ConfigError, OSError) as error:
+        if directives == {}:
+            raise  # the flags are at fault
+        raise ConfigError(
+            f"unable to configure the Docker daemon with file {file}: {error}"
+        ) from None
 
 
 def _flat(directives: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sampan.engine.clock import Clock
-from sampan.engine.config import DaemonConfig
+from sampan.engine.config import DaemonConfig, Live
 from sampan.engine.containers import Containers
 from sampan.engine.doors import Monitors, Networks
 from sampan.engine.events import Events
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    config: DaemonConfig
+    live: Live
     paths: Paths
     host: Host
     store: Store
@@ -45,6 +45,11 @@ class Services:
     remap: Remap | None = None
     seccomp_default: str = ""  # "" for the built-in profile, "unconfined", or JSON
     clock: Clock = field(default_factory=Clock)
+
+    @property
+    def config(self) -> DaemonConfig:
+        """As it is now; what a reload may change is read where it is used."""
+        return self.live.config
 
     def debugging(self) -> bool:
         """Whether the daemon logs everything; SIGHUP may change it."""

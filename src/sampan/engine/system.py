@@ -8,7 +8,7 @@ import platform
 from typing import Any
 
 from sampan.engine import log_options, registries, runtimes, times
-from sampan.engine.config import OWN_RUNTIME, DaemonConfig
+from sampan.engine.config import OWN_RUNTIME
 from sampan.engine.records import State
 from sampan.engine.services import Services
 from sampan.spec import platform as platforms
@@ -170,13 +170,3 @@ def _forwarding() -> bool:
             return file.read().strip() == "1"
     except FileNotFoundError:
         return False
-
-
-def tell_reload(services: Services, config: DaemonConfig) -> None:
-    """The configuration was read again."""
-    said = {
-        "debug": str(config.debug).lower(),
-        "log-level": config.log_level,
-        "name": services.host.name(),
-    }
-    services.events.emit("daemon", "reload", installation_id(services), said)

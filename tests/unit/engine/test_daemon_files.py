@@ -12,7 +12,7 @@ import pytest
 
 from sampan import daemon
 from sampan.engine import instance, journal, listen, options
-from sampan.engine.config import ConfigError
+from sampan.engine.config import ConfigError, gather
 
 ROOT = os.geteuid() == 0
 
@@ -125,17 +125,17 @@ def test_configuration_file(tmp_path: Path) -> None:
     path = tmp_path / "daemon.json"
     path.write_text('{"mtu": 1400}')
     arguments = options.parse([f"--config-file={path}", "--debug"])
-    made = daemon._configure(arguments)
-    assert (made.mtu, made.debug) == (1400, True)
+    made, given = gather(arguments.directives, arguments.config_file)
+    assert (made.mtu, made.debug, given) == (1400, True, {"mtu"})
     path.write_text('{"nosuch": 1}')
     with pytest.raises(ConfigError) as caught:
-        daemon._configure(arguments)
+        gather(arguments.directives, arguments.config_file)
     assert str(caught.value) == (
         f"unable to configure the Docker daemon with file {path}: "
         "the following directives don't match any configuration option: nosuch"
     )
     with pytest.raises(ConfigError, match="No such file or directory"):
-        daemon._configure(options.parse([f"--config-file={tmp_path / 'nope'}"]))
+        gather({}, str(tmp_path / "nope"))
 
 
 def test_how_it_is_run_again() -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from sampan.engine import attach, launch, lifecycle, start
-from sampan.engine.config import Runtime
+from sampan.engine.config import Live, Runtime
 from sampan.engine.records import State, decode
 from sampan.engine.remap import Remap
 from sampan.engine.steps import Step
@@ -285,7 +285,7 @@ async def test_foreign_runtime_before_the_daemon_had_userns_remap(rooms: Rooms) 
     """Another runtime gets no user namespace of ours."""
     runtimes = {"other": Runtime(path="/bin/false")}
     config = msgspec.structs.replace(rooms.services.config, runtimes=runtimes)
-    rooms.services = replace(rooms.services, config=config)
+    rooms.services = replace(rooms.services, live=Live(config))
     await rooms.create("web", runtime="other")
     ids = ((0, 100000, 65536),)
     rooms.services = replace(rooms.services, remap=Remap(ids, ids))
