@@ -80,7 +80,7 @@ def internet(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
 
 @pytest.fixture
 def engine(internet: tuple[Host, Path], tmp_path: Path) -> Iterator[Engine]:
-    arguments = [f"--dns={OUTSIDE}", "--log-level=info"]
+    arguments = [f"--dns={OUTSIDE}", "--log-level=info", "--ipv6", "--fixed-cidr-v6=fd00:9::/64"]
     with running_engine("sampand", tmp_path / "s", *arguments, host=internet[0]) as engine:
         Driver(engine, "docker").load_image(busybox_tar(), "busybox")
         yield engine

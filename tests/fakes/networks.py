@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +38,7 @@ class FakeBridge:
         self.fail: dict[str, Exception] = {}
         self.released: list[str] = []
         self.asked: list[dict[str, Any]] = []
+        self.up = False
 
     async def create_namespace(self) -> int:
         if "create_namespace" in self.fail:
@@ -54,9 +55,11 @@ class FakeBridge:
         address6: str = "",
         inside_name: str = "eth0",
         default_route: bool = True,
+        up: bool = True,
     ) -> Endpoint:
         os.fstat(netns_fd)
         self.asked.append({"inside_name": inside_name, "default_route": default_route})
+        self.up = up
         if "plug" in self.fail:
             raise self.fail["plug"]
         endpoint = Endpoint(
@@ -72,6 +75,11 @@ class FakeBridge:
         )
         self.plugged[container_id] = endpoint
         return endpoint
+
+    async def bring_up(self, endpoint: Endpoint) -> None:
+        if "bring_up" in self.fail:
+            raise self.fail["bring_up"]
+        self.up = True
 
     async def release(self, endpoint: Endpoint) -> None:
         self.released.append(endpoint.container_id)
@@ -96,6 +104,7 @@ class FakeNetworks:
         self.spared: list[str] = []
         self.refuse: Refused | None = None
         self.reconciled = 0
+        self.running: dict[str, bool] = {}
         self.on_refused: Callable[[str, dict[str, str]], None] = lambda owner, refusal: None
 
     async def create_namespace(self) -> int:
@@ -172,8 +181,11 @@ class FakeNetworks:
     async def forget_names(self, owner: str) -> None:
         self.namings.pop(owner, None)
 
-    async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
+    async def reconcile(
+        self, live: Iterable[Endpoint] = (), running: Mapping[str, bool] | None = None
+    ) -> list[str]:
         self.reconciled += 1
+        self.running = dict(running or {})
         return []
 
 

@@ -327,10 +327,10 @@ async def test_a_cancelled_plug_leaves_nothing(
     reached, gate = threading.Event(), threading.Event()
     connect = Bridge._connect
 
-    def held(*arguments: Any) -> None:
+    def held(*arguments: Any, **options: Any) -> None:
         reached.set()
         gate.wait(10)
-        connect(*arguments)
+        connect(*arguments, **options)
 
     monkeypatch.setattr(Bridge, "_connect", held)
     async with running() as bridge:

@@ -311,10 +311,10 @@ class Plug(Step[Launch]):
             raise
 
     async def undo(self, launch: Launch) -> None:
-        await launch.services.networks.forget_names(launch.container_id)
         for name in list(launch.endpoints):
             endpoint = launch.endpoints.pop(name)
             await plugs.unplug(launch.services, launch.container_id, name, endpoint)
+        await launch.services.networks.forget_names(launch.container_id)
 
 
 class WriteAhead(Step[Launch]):

@@ -28,7 +28,7 @@ from sampan.engine import lifecycle, probe, remains, removal, transitions, volum
 from sampan.engine.actor import Actor
 from sampan.engine.doors import Message, Monitor
 from sampan.engine.launch import moment_of
-from sampan.engine.network import connect, plugs, refusals
+from sampan.engine.network import connect, egress, plugs, refusals
 from sampan.engine.network.create import restore_networks
 from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
@@ -73,7 +73,9 @@ async def reconcile(services: Services) -> None:
     await asyncio.gather(*(actor.do(_settling(services, actor)) for actor in actors))
     _sweep(services)
     await volumes.sweep(services)
-    removed = await services.networks.reconcile()
+    records = [actor.record for actor in actors if actor.record.state.alive]
+    running = {record.id: egress.policy_of(record) is not None for record in records}
+    removed = await services.networks.reconcile(running=running)
     for name in removed:
         log.info("removed the stale link %s", name)
 

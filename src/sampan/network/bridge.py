@@ -32,7 +32,14 @@ from sampan.network.namespaces import NamespacePool, create_wired, open_inside
 from sampan.network.overlay import Overlay
 from sampan.network.plan import run_plan
 from sampan.network.setup import BridgeFacts, mend_ports, set_up, tear_down
-from sampan.network.wiring import ReadyPair, Wiring, cut_wire, plan_plug, remove_own_pair
+from sampan.network.wiring import (
+    ReadyPair,
+    Wiring,
+    cut_wire,
+    plan_plug,
+    raise_link,
+    remove_own_pair,
+)
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +97,10 @@ class Bridge(ContainerNetwork):
         address6: str = "",
         inside_name: str = INSIDE_NAME,
         default_route: bool = True,
+        up: bool = True,
     ) -> Endpoint:
-        """Connect a namespace: address, link, default route. All or nothing.
+        """Connect a namespace: address, link, default route. All or nothing. Not `up`: nothing passes
+        before `bring_up`; a link that was ready already is up.
 
         `netns_fd` stays the caller's and open until this returns. Empty addresses: the next free.
         Raises Conflict, InvalidParameter, AddressesExhausted, SampanError, OSError.
@@ -102,7 +111,7 @@ class Bridge(ContainerNetwork):
         endpoint = self._reserve(container_id, mac, address, address6, inside_name, pair)
         self._endpoints[endpoint.endpoint_id] = endpoint
         routed = default_route and not self.internal
-        job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, pair, routed))
+        job = self._thread.submit(lambda: self._connect(endpoint, netns_fd, pair, routed, up=up))
         try:
             await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -113,6 +122,10 @@ class Bridge(ContainerNetwork):
             self._forget(endpoint)
             raise
         return endpoint
+
+    async def bring_up(self, endpoint: Endpoint) -> None:
+        """Of an endpoint that was plugged in without. Raises OSError."""
+        await self._run(lambda: raise_link(self._host.links, endpoint.host_interface))
 
     async def release(self, endpoint: Endpoint) -> None:
         """Cut the link and free the addresses: the container ended. Done twice, it does nothing."""
@@ -176,12 +189,18 @@ class Bridge(ContainerNetwork):
         return fd
 
     def _connect(
-        self, endpoint: Endpoint, netns_fd: int, pair: ReadyPair | None, default_route: bool
+        self,
+        endpoint: Endpoint,
+        netns_fd: int,
+        pair: ReadyPair | None,
+        default_route: bool,
+        *,
+        up: bool,
     ) -> None:
         with open_inside(self._kernel, netns_fd) as inside:
             visit = partial(netns.visit, self._kernel, netns_fd)
             wiring = Wiring(self._host.links, self._host.switches, inside, netns_fd, visit)
-            plan = plan_plug(endpoint, self._facts.port, pair, default_route=default_route)
+            plan = plan_plug(endpoint, self._facts.port, pair, default_route=default_route, up=up)
             run_plan(plan, wiring)
 
     def _disconnect(self, endpoint: Endpoint) -> None:

@@ -9,9 +9,12 @@
     table netdev TABLE
       sv…           at the host's end of the container's link: nothing comes in that bears another
                     source than its own, so that nobody is taken for somebody else
+    table bridge TABLE
+      forward       a neighbour is no router: what is bridged to it is for its networks
 
 On the default bridge everybody is a stranger: there new flows to neighbours are refused at the link, where
 packets that are only bridged pass too. It sees packets and no flows: to UDP from neighbours nobody answers.
+Neighbour discovery goes on, as ARP does: of this link only, and nobody says there that another's address is its own.
 The table is the warden's (`warden/egress.py`), and stands while it and the daemon are away.
 """
 
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from sampan.network.firewall import check_interface_name
 from sampan.spec.egress import SubnetRule, parse
@@ -29,15 +32,20 @@ MAX_ADDRESSES = 4096  # of a container and family at a time
 RESOLVERS = "{ 53, 853 }"
 KEY = 12  # characters of the owner's id in names of chains
 LOOKS = "limit rate 10/second burst 20 packets"  # at packets to tell of
-
-DISCOVERY = (
-    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, "
-    "mld2-listener-report }"
+DISCOVERY = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
+# Without the flows of their own, the end of a road: what answers somebody, and never begins anything.
+ANSWERS = (
+    "icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem }",
+    "icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, "
+    "parameter-problem }",
 )
-# Everybody on the link.
-EVERYBODY = {"ip": ("224.0.0.0/4", "255.255.255.255"), "ip6": ("ff00::/8", "fe80::/10")}
+EVERYBODY = {4: ("224.0.0.0/4", "255.255.255.255"), 6: ("fe80::/10", "ff00::/8")}
+NEAR6 = "fe80::/10, ff02::/16"  # where discovery leads besides the link's own subnets
+
+FAMILIES = ("inet", "netdev", "bridge")
 
 IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def from_message(message: dict[str, object]) -> Egress:
     )
 
 
-def removal(table: str, families: Sequence[str] = ("inet", "netdev")) -> str:
+def removal(table: str, families: Sequence[str] = FAMILIES) -> str:
     """Deleting what is not there is an error, hence the `add` before it."""
     return "".join(
         f"add table {family} {table}\ndelete table {family} {table}\n" for family in families
@@ -145,6 +153,10 @@ def forget(table: str, owner: str, egress: Egress) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def unjudge(table: str, address: str) -> str:
+    return _source("delete", table, address, "") + "\n"
+
+
 def _source(verb: str, table: str, address: str, key: str) -> str:
     where = f"{verb} element inet {table} sources{6 if ':' in address else 4}"
     return f"{where} {{ {address}{f' : goto c_{key}' if verb == 'add' else ''} }}"
@@ -152,11 +164,11 @@ def _source(verb: str, table: str, address: str, key: str) -> str:
 
 def _rules(key: str, egress: Egress) -> Iterator[str]:
     yield "ct state established,related accept"
-    yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
+    yield f"{_discovery(egress.links)} accept"
     for rule in parse(egress.policy).subnets:
         yield f"{_destination(rule)} accept"
-    # The host is nobody's name: only the list itself can open it, or ports that it publishes.
-    yield f"fib daddr type local goto r_{key}"
+    # The host is nobody's name: only the list itself can open it. It hears a subnet's broadcasts too.
+    yield f"fib daddr type {{ local, broadcast, anycast, multicast }} goto r_{key}"
     for text in (subnet for link in egress.links if link.friendly for subnet in link.subnets):
         yield f"{_family(text)} daddr {text} accept"
     for family, version in (("ip", 4), ("ip6", 6)):
@@ -179,13 +191,19 @@ def _family(text: str) -> str:
     return "ip6" if ":" in text else "ip"
 
 
+def _discovery(links: Iterable[Link]) -> str:
+    """Of the links' neighbours. Elsewhere routers would carry it on, with whatever is in it."""
+    own = [text for link in links for text in link.subnets if ":" in text]
+    return f"ip6 daddr {{ {', '.join((*own, NEAR6))} }} ip6 hoplimit 255 {DISCOVERY}"
+
+
 def _destination(rule: SubnetRule) -> str:
     text = f"{_family(str(rule.subnet))} daddr {rule.subnet}"
     return f"{text} meta l4proto {{ tcp, udp }} th dport {rule.port}" if rule.port else text
 
 
 def bind(table: str, owner: str, egress: Egress, link: Link, group: int) -> str:
-    """Only the container's own address comes out of its link."""
+    """Only the container's own address comes out of its link, and what neighbours get is for them."""
     name = check_interface_name(link.interface)
     chain, strange = f"netdev {table} {name}", f"netdev {table} s_{name}"
     lines = [
@@ -197,62 +215,97 @@ def bind(table: str, owner: str, egress: Egress, link: Link, group: int) -> str:
     ]
     lines += [f"add rule {chain} {rule}" for rule in _own_source(owner, egress, link, group)]
     lines += [f"add rule {strange} {rule}" for rule in _to_stranger(owner, group)]
-    return "".join(f"{line}\n" for line in lines)
+    lines += [f"add {element}" for element in _near(table, link)]
+    return _bridge_frame(table) + "".join(f"{line}\n" for line in lines)
+
+
+def _bridge_frame(table: str) -> str:
+    sets = "".join(
+        f"add set bridge {table} near{v} {{ type ifname . ipv{v}_addr; flags interval; }}\n"
+        for v in (4, 6)
+    )
+    rules = "".join(
+        f"add rule bridge {table} forward iifname @links iifname . {family} daddr != @near{v} drop\n"
+        for family, v in (("ip", 4), ("ip6", 6))
+    )
+    return (
+        f"add table bridge {table}\nadd set bridge {table} links {{ type ifname; }}\n{sets}"
+        f"add chain bridge {table} forward {{ type filter hook forward priority 0; policy accept; }}\n"
+        f"flush chain bridge {table} forward\n{rules}"
+    )
+
+
+def _near(table: str, link: Link) -> Iterator[str]:
+    """Elements of the bridge's sets."""
+    yield f'element bridge {table} links {{ "{link.interface}" }}'
+    for version in (4, 6):
+        own = [text for text in link.subnets if (":" in text) == (version == 6)]
+        for text in (*own, *EVERYBODY[version]):
+            yield f'element bridge {table} near{version} {{ "{link.interface}" . {text} }}'
 
 
 def unbind(table: str, link: Link) -> str:
-    """The kernel takes the device out of the chain when the link goes, and may take the chain as well, hence
-    the `add`."""
+    """The kernel takes the device out of the chain when the link goes, and may take the chain as well:
+    deleting what is not there is an error, hence the `add` before it."""
     name = check_interface_name(link.interface)
-    return "".join(
-        f"{verb} chain netdev {table} {prefix}{name}\n"
-        for verb in ("add", "flush", "delete")
-        for prefix in ("", "s_")
-    )
+    lines = [f"add table netdev {table}"]
+    for verb in ("add", "flush", "delete"):
+        lines += [f"{verb} chain netdev {table} {prefix}{name}" for prefix in ("", "s_")]
+    for element in _near(table, link):
+        lines += [f"add {element}", f"delete {element}"]
+    return _bridge_frame(table) + "".join(f"{line}\n" for line in lines)
 
 
 def _own_source(owner: str, egress: Egress, link: Link, group: int) -> Iterator[str]:
     yield f"ether saddr != {link.mac} drop"
     for address in link.addresses:
-        family = _family(address)
-        if family == "ip":
-            yield f"arp saddr ip {{ 0.0.0.0, {address} }} accept"
+        if ":" in address:
+            # Who advertises another's address gets what is meant for it (bits 64 on: the target).
+            yield f"icmpv6 type nd-neighbor-advert @th,64,10 != 0x3fa @th,64,128 != {_number(address)} drop"
+            yield f"ip6 saddr {address} {_discovery((link,))} accept"
         else:
-            yield f"ip6 saddr {address} {DISCOVERY} accept"
+            yield f"arp saddr ip {{ 0.0.0.0, {address} }} accept"
         if not link.friendly:
             yield from _strangers(address, egress, link)
-        yield f"{family} saddr {address} accept"
-    yield f"ip6 saddr {{ ::, fe80::/10 }} {DISCOVERY} accept"
+        yield f"{_family(address)} saddr {address} accept"
+    yield f"ip6 saddr {{ ::, fe80::/10 }} {_discovery((link,))} accept"
+    yield (
+        "ip6 saddr { ::, fe80::/10 } ip6 daddr ff02::/16 "
+        "icmpv6 type { mld-listener-report, mld2-listener-report, mld-listener-done } accept"
+    )
     # What every kernel sends when a link comes up is no news.
-    yield "ip6 saddr { ::, fe80::/10 } drop"
+    yield "ip6 saddr { ::, fe80::/10 } ip6 daddr ff00::/8 drop"
+    yield f"ip6 saddr fe80::/10 goto s_{link.interface}"
     yield f'{LOOKS} log group {group} snaplen 128 prefix "{owner[:KEY]} source"'
 
 
+def _number(address: str) -> str:
+    return f"{int(IPv6Address(address)):#x}"
+
+
 def _strangers(address: str, egress: Egress, link: Link) -> Iterator[str]:
+    version = 6 if ":" in address else 4
     family = _family(address)
-    source = f"{family} saddr {address}"
-    near = [ip_network(text) for text in link.subnets if _family(text) == family]
+    near = [net for net in map(ip_network, link.subnets) if net.version == version]
     for rule in parse(egress.policy).subnets:
-        version = rule.subnet.version
-        if any(version == subnet.version and rule.subnet.overlaps(subnet) for subnet in near):
-            yield f"{source} {_destination(rule)} accept"
+        if rule.subnet.version == version and any(_overlap(rule.subnet, net) for net in near):
+            yield f"{family} saddr {address} {_destination(rule)} accept"
     for text in link.gateways:
         if _family(text) == family:
-            yield f"{source} {family} daddr {text} accept"
-    for subnet in (*map(str, near), *EVERYBODY[family]):
-        yield f"{source} {family} daddr {subnet} goto s_{link.interface}"
+            yield f"{family} saddr {address} {family} daddr {text} accept"
+    for subnet in (*map(str, near), *EVERYBODY[version]):
+        yield f"{family} saddr {address} {family} daddr {subnet} goto s_{link.interface}"
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    return one.network_address in other or other.network_address in one
 
 
 def _to_stranger(owner: str, group: int) -> Iterator[str]:
     """Answers pass, as far as a packet shows that it is one."""
     yield "meta l4proto tcp tcp flags & (syn | ack) != syn accept"
-    yield (
-        "icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept"
-    )
-    yield (
-        "icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, "
-        "parameter-problem } accept"
-    )
+    for answers in ANSWERS:
+        yield f"{answers} accept"
     yield from _refusal(f"{owner[:KEY]}", group)
 
 

@@ -6,9 +6,10 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeVar
 
@@ -79,10 +80,8 @@ class Networks:
     async def start(
         cls, config: NetworkConfig, kernel: Kernel | None = None, spawn: Spawn | None = None
     ) -> Networks:
-        """In the network namespace of the calling thread. Raises SampanError and leaves nothing.
-
-        Where an earlier daemon's table stands, it stays until `reconcile`.
-        """
+        """In the network namespace of the calling thread. Where an earlier daemon's table stands, it stays until
+        `reconcile`. Raises SampanError and leaves nothing."""
         networks = cls(NetworkThread(), kernel or LinuxKernel(), config, spawn)
         try:
             if config.bridge != NO_BRIDGE:
@@ -252,26 +251,38 @@ class Networks:
             with suppress(SampanError):  # a warden that died serves nobody
                 await self._run(lambda: self._warden.request("leave", network=network_id))
 
-    async def reconcile(self, live: Iterable[Endpoint] = ()) -> list[str]:
+    async def reconcile(
+        self, live: Iterable[Endpoint] = (), running: Mapping[str, bool] | None = None
+    ) -> list[str]:
         """When all records are known: bridges, rules and links as they say, orphans removed.
 
-        Names the links that were removed."""
+        `running`: containers, and whether each has an egress policy: what is held for them stays, though
+        they could not be restored. Names the links that were removed."""
         endpoints = list(live)
         removed: list[str] = []
         for bridge in self._bridges.values():
             mine = [item for item in endpoints if item.network_id == bridge.network_id]
             removed += await bridge.reconcile(mine)
         if self._opened is not None:
-            host = self._opened
             await self._look_at_others()
-            removed += await self._run(lambda: self._finish(host))
+            removed += await self._run(partial(self._finish, self._opened))
+        await self._keep(running or {})
+        return removed
+
+    async def _keep(self, running: Mapping[str, bool]) -> None:
+        """What the warden holds for others goes. Egress policies that stand are changed when it knows them all."""
+        owners = {*self._published, *self._namings, *running}
+        policed = self._policed | {owner for owner, policy in running.items() if policy}
+        fields: dict[str, Any] = {"owners": sorted(owners), "policed": sorted(policed)}
         if self._warden.running:
-            owners = [*self._published, *self._namings]
-            await self._run(lambda: self._warden.request("keep", owners=owners))
-        if self._opened is not None and not any(n.egress for _, n in self._namings.values()):
+            await self._run(lambda: self._warden.request("keep", **fields))
+        if self._opened is not None and not policed and not self._policed:
             table = self._opened.table
             await self._run(lambda: table.remove_beside(egress.table_name(self.name)))
-        return removed
+
+    @property
+    def _policed(self) -> set[str]:
+        return {owner for owner, (_, naming) in list(self._namings.items()) if naming.egress}
 
     def _finish(self, host: Host) -> list[str]:
         """On the thread: one transaction puts the whole table in force."""
@@ -392,19 +403,27 @@ class Networks:
                 await self.serve_names(owner, fd, naming)
             except Exception as error:
                 log.error("container %s: it finds no names: %s", owner[:12], error)
+        try:
+            await self._keep({})
+        except SampanError as error:  # it died again, and the next one is told
+            log.error("what an earlier warden left stays: %s", error)
 
     # Names
 
     async def serve_names(self, owner: str, netns_fd: int, naming: Naming) -> None:
-        """A name server in the container's namespace, which stays the caller's to close; told anew when
-        something has changed. Raises SampanError."""
-        if owner not in self._namings:
-            self._namings[owner] = (os.dup(netns_fd), naming)
-        fd = self._namings[owner][0]
-        # Known from here on: should no warden come up, what an earlier one left in force stays.
-        self._namings[owner] = (fd, naming)
-        await self._warden.start()
-        await self._run(lambda: self._tell_naming(owner, fd, naming))
+        """A name server in the container's namespace, the caller's to close; told anew when something has
+        changed. Raises SampanError."""
+        before = self._namings.get(owner)
+        fd = os.dup(netns_fd) if before is None else before[0]
+        # Before anything is awaited: whoever asks meanwhile what is to be kept finds it.
+        self._namings[owner] = now = (fd, naming)
+        try:
+            await self._warden.start()
+            await self._run(lambda: self._tell_naming(owner, fd, naming))
+        except BaseException:
+            if before is not None and self._namings.get(owner) is now:
+                self._namings[owner] = before
+            raise
 
     async def forget_names(self, owner: str) -> None:
         """Done twice, it does nothing."""
@@ -527,10 +546,9 @@ class Networks:
 
     def _mend_policies(self) -> None:
         """On the thread."""
-        if not any(naming.egress for _, naming in list(self._namings.values())):
-            return
         try:
-            self._warden.request("mend")
+            if self._policed:
+                self._warden.request("mend")
         except SampanError as error:  # when it died, the next one writes them
             log.error("the egress policies could not be written anew: %s", error)
 

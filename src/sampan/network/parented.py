@@ -150,8 +150,9 @@ class Parented(ContainerNetwork):
         address6: str = "",
         inside_name: str = INSIDE_NAME,
         default_route: bool = True,
+        up: bool = True,
     ) -> Endpoint:
-        """As `Bridge.plug`."""
+        """As `Bridge.plug`; but the host has no end of its links that could be down."""
         got = self._addresses.reserve(address, address6)
         endpoint = self._build(got, container_id, mac=mac, inside_name=inside_name)
         routed = default_route and self._routed
@@ -163,6 +164,9 @@ class Parented(ContainerNetwork):
             raise
         self._endpoints[endpoint.endpoint_id] = endpoint
         return endpoint
+
+    async def bring_up(self, endpoint: Endpoint) -> None:
+        """It is up."""
 
     async def _connected(self, endpoint: Endpoint, netns_fd: int, *, routed: bool) -> Endpoint:
         """The MAC address may be that of a container which has just ended, until the kernel has taken its

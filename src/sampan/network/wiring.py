@@ -73,9 +73,16 @@ class ReadyPair:
 
 
 def make_pair(
-    wiring: Wiring, name: str, port: Port, *, alias: str, inside_name: str = INSIDE_NAME
+    wiring: Wiring,
+    name: str,
+    port: Port,
+    *,
+    alias: str,
+    inside_name: str = INSIDE_NAME,
+    up: bool = True,
 ) -> ReadyPair:
-    """Both ends up and forwarding, without an address. Leaves nothing when it fails."""
+    """Both ends up and forwarding, without an address; not `up`: the host's end is down, so that nothing
+    passes. Leaves nothing when it fails."""
     wiring.host.add_veth(
         name,
         peer_name=inside_name,
@@ -90,14 +97,24 @@ def make_pair(
             wiring.host.isolate_port(pair.host_index)
         if port.reflecting:
             wiring.host.reflect_port(pair.host_index)
-        wiring.host.set_link(pair.host_index, up=True, alias=alias)
+        wiring.host.set_link(pair.host_index, up=up, alias=alias)
         wiring.inside.set_link(pair.inside_index, up=True)
-        wait_operational(wiring.host, pair.host_index)
-        wait_operational(wiring.host, port.index)  # its carrier came with its first port
+        if up:
+            wait_operational(wiring.host, pair.host_index)
+            wait_operational(wiring.host, port.index)  # its carrier came with its first port
     except BaseException:
         remove_link(wiring.host, name)
         raise
     return pair
+
+
+def raise_link(host: Links, name: str) -> None:
+    """The host's end of a pair that was made down."""
+    link = host.link(name)
+    host.set_link(link.index, up=True)
+    wait_operational(host, link.index)
+    if link.master:
+        wait_operational(host, link.master)
 
 
 def wait_operational(links: Links, index: int) -> None:
@@ -116,13 +133,19 @@ class CreateVeth:
     port: Port
     alias: str
     inside_name: str = INSIDE_NAME
+    up: bool = True
 
     def describe(self) -> str:
         return f"create veth {self.name} with {self.inside_name} inside"
 
     def execute(self, wiring: Wiring) -> None:
         pair = make_pair(
-            wiring, self.name, self.port, alias=self.alias, inside_name=self.inside_name
+            wiring,
+            self.name,
+            self.port,
+            alias=self.alias,
+            inside_name=self.inside_name,
+            up=self.up,
         )
         wiring.host_index, wiring.inside_index = pair.host_index, pair.inside_index
 
@@ -213,11 +236,16 @@ class AddDefaultRoute:
 
 
 def plan_plug(
-    endpoint: Endpoint, port: Port, ready: ReadyPair | None, *, default_route: bool = True
+    endpoint: Endpoint,
+    port: Port,
+    ready: ReadyPair | None,
+    *,
+    default_route: bool = True,
+    up: bool = True,
 ) -> Sequence[Step[Wiring]]:
     alias = link_alias(port.bridge, endpoint.container_id)
     first: Step[Wiring] = (
-        CreateVeth(endpoint.host_interface, port, alias, endpoint.inside_name)
+        CreateVeth(endpoint.host_interface, port, alias, endpoint.inside_name, up)
         if ready is None
         else AdoptVeth(ready, alias)
     )

@@ -15,17 +15,18 @@ import pytest
 
 from sampan.engine import kill, reconcile, remains, start
 from sampan.engine.exec import inspect_exec
-from sampan.engine.network import plugs
+from sampan.engine.network import names, plugs
 from sampan.engine.network.create import create_network
 from sampan.engine.network.making import present
 from sampan.engine.network.records import NetworkRecord
 from sampan.engine.pause import mark_of
 from sampan.engine.records import ContainerRecord, State, decode
-from sampan.errors import Conflict, NotFound
+from sampan.errors import Conflict, NotFound, SampanError
 from sampan.linux import process
 from sampan.monitor.messages import ExecOptions
 from sampan.monitor.records import ExitRecord, MonitorRecord, write_record
 from sampan.spec.container import RestartPolicy
+from sampan.spec.egress import LABEL
 from tests.fakes.networks import FakeBridge, FakeNetworks
 from tests.fakes.rooms import BOOT, FakeMonitor, Rooms, open_test_store
 
@@ -105,11 +106,28 @@ async def test_what_runs_goes_on(rooms: Rooms, again: Restart) -> None:
     )
     assert other.networks.bridge_of_all.plugged[record.id].address == "10.9.0.2"
     assert other.networks.reconciled == 1
+    assert other.networks.running == {record.id: False}
     assert other.actions() == []
     monitor.exit(4)
     await other.settle()
     assert (other.record(record.id).state, other.record(record.id).exit_code) == (State.EXITED, 4)
     assert other.networks.bridge_of_all.plugged == {}
+
+
+async def test_a_policy_that_cannot_be_told(
+    rooms: Rooms, again: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in force for it is not given up."""
+    record = await run(rooms, labels={LABEL: "none"})
+    listens(rooms, record)
+
+    async def tell(services: object, told: object) -> None:
+        raise SampanError("no")
+
+    monkeypatch.setattr(names, "tell", tell)
+    other = await again()
+    assert other.networks.namings == {}
+    assert other.networks.running == {record.id: True}
 
 
 async def test_a_row_that_was_written_ahead(rooms: Rooms, again: Restart) -> None:

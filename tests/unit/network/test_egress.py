@@ -14,6 +14,7 @@ from sampan.network import egress, firewall
 from sampan.network.egress import Egress, Link, Opened
 
 OWNER = "0123456789abcdef" * 4
+DISCOVERY = "ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
 TABLE = egress.table_name("sampan")
 STRANGER = Link(
     "sv1", "02:42:ac:11:00:02", ("172.17.0.2",), ("172.17.0.0/16",), ("172.17.0.1",), False
@@ -42,11 +43,11 @@ def test_the_order_of_the_judgement() -> None:
     key = OWNER[:12]
     assert rules(text, f"inet {TABLE} c_{key}") == [
         "ct state established,related accept",
-        "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+        f"ip6 daddr {{ fd00::/64, fe80::/10, ff02::/16 }} {DISCOVERY} accept",
         "ip daddr 192.0.2.0/24 meta l4proto { tcp, udp } th dport 443 accept",
         "ip daddr 172.17.0.9/32 accept",
         "ip6 daddr 2001:db8::1/128 meta l4proto { tcp, udp } th dport 80 accept",
-        f"fib daddr type local goto r_{key}",
+        f"fib daddr type {{ local, broadcast, anycast, multicast }} goto r_{key}",
         "ip daddr 172.18.0.0/16 accept",
         "ip6 daddr fd00::/64 accept",
         f"ip daddr . meta l4proto . th dport @p4_{key} accept",
@@ -76,28 +77,35 @@ def test_neighbours_by_network() -> None:
         "ip saddr 172.17.0.2 ip daddr 172.17.0.1 accept",
     ]
     assert "ip saddr 172.17.0.2 ip daddr 172.17.0.0/16 goto s_sv1" in found
-    assert "goto" not in egress.bind(TABLE, OWNER, POLICY, FRIEND, 7)
+    friend = rules(egress.bind(TABLE, OWNER, POLICY, FRIEND, 7), f"netdev {TABLE} sv2")
+    assert [rule for rule in friend if "goto" in rule] == ["ip6 saddr fe80::/10 goto s_sv2"]
 
 
 def test_neighbours_of_both_families() -> None:
-    """With IPv6 as with IPv4; finding each other's link addresses is no way out."""
-    link = replace(
-        STRANGER,
-        addresses=(*STRANGER.addresses, "fd00::2"),
-        subnets=(*STRANGER.subnets, "fd00::/64"),
-        gateways=(*STRANGER.gateways, "fd00::1"),
-    )
-    found = rules(egress.bind(TABLE, OWNER, POLICY, link, 7), f"netdev {TABLE} sv1")
-    own = [line.removeprefix("ip6 saddr fd00::2 ") for line in found if "saddr fd00::2" in line]
-    assert own == [
-        f"{egress.DISCOVERY} accept",
-        "ip6 daddr fd00::1 accept",
-        "ip6 daddr fd00::/64 goto s_sv1",
-        "ip6 daddr ff00::/8 goto s_sv1",
-        "ip6 daddr fe80::/10 goto s_sv1",
-        "accept",
+    """IPv6 as IPv4, in networks with both and with IPv6 alone: discovery goes on, the listed neighbour, the
+    host (which is judged elsewhere); the rest of the link, and what is for everybody, is the strangers'."""
+    subnet, own = "2001:db8:9::/64", "2001:db8:9::2"
+    links = [
+        replace(STRANGER, addresses=(own,), subnets=(subnet,), gateways=("2001:db8:9::1",)),
+        replace(
+            STRANGER,
+            addresses=(*STRANGER.addresses, own),
+            subnets=(*STRANGER.subnets, subnet),
+            gateways=(*STRANGER.gateways, "2001:db8:9::1"),
+        ),
     ]
-    assert "ip6" not in " ".join(line for line in found if "saddr 172" in line)
+    policy = Egress("allow=2001:db8:9::9,192.0.2.1", ())
+    for link in links:
+        found = rules(egress.bind(TABLE, OWNER, policy, link, 7), f"netdev {TABLE} sv1")
+        start = found.index("ip6 saddr 2001:db8:9::2 ip6 daddr 2001:db8:9::9/128 accept")
+        assert DISCOVERY in found[start - 1]
+        assert found[start + 1 : start + 6] == [
+            f"ip6 saddr {own} ip6 daddr 2001:db8:9::1 accept",
+            f"ip6 saddr {own} ip6 daddr {subnet} goto s_sv1",
+            f"ip6 saddr {own} ip6 daddr fe80::/10 goto s_sv1",
+            f"ip6 saddr {own} ip6 daddr ff00::/8 goto s_sv1",
+            f"ip6 saddr {own} accept",
+        ]
 
 
 def test_no_bridge_shares_the_table() -> None:
@@ -116,7 +124,7 @@ def test_no_bridge_shares_the_table() -> None:
     reason="needs root and nft (Debian's nftables)",
 )
 def test_the_real_nft_takes_it() -> None:
-    """Twice, with addresses of names, and all of it goes again."""
+    """Twice, with addresses of names, and all of it goes again, also when a link has gone before."""
     opened = [Opened(ip_address("203.0.113.1"), 0), Opened(ip_address("2001:db8::7"), 443)]
     write = egress.frame(TABLE) + egress.judge(TABLE, OWNER, POLICY, (), 7)
     write += egress.opening(TABLE, OWNER, opened, 9)
@@ -124,7 +132,8 @@ def test_the_real_nft_takes_it() -> None:
     steps = [
         *("ip link add sv1 type veth peer name a", "ip link add sv2 type veth peer name b"),
         *([f"nft -f - <<'X'\n{text}X" for text in (write, *links)] * 2),
-        *(f"nft -f - <<'X'\n{egress.unbind(TABLE, link)}X" for link in (STRANGER, FRIEND)),
+        "ip link del sv2",
+        *(f"nft -f - <<'X'\n{egress.unbind(TABLE, link)}X" for link in (STRANGER, FRIEND) * 2),
         f"nft -f - <<'X'\n{egress.forget(TABLE, OWNER, POLICY)}X",
         "nft list ruleset",
         f"nft -f - <<'X'\n{egress.removal(TABLE)}X",
@@ -135,3 +144,4 @@ def test_the_real_nft_takes_it() -> None:
     assert done.returncode == 0, done.stderr
     assert OWNER[:12] not in done.stdout
     assert "sv1" not in done.stdout
+    assert "sv2" not in done.stdout

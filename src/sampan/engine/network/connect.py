@@ -11,11 +11,13 @@ from sampan.engine.actor import Actor
 from sampan.engine.network import egress, names, ports, routing
 from sampan.engine.network.making import present
 from sampan.engine.network.plugs import (
+    bridge_of,
     check_addresses,
     open_namespace,
     plug,
     port_addresses,
     take_out,
+    to_room,
 )
 from sampan.engine.network.records import BRIDGE, HOST, NONE, NetworkRecord
 from sampan.engine.records import ContainerRecord, Endpoint
@@ -88,7 +90,8 @@ async def _connect(
     if record.state.alive:
         record = await _plug(services, record, network)
     try:
-        await _tell_policy(services, record)
+        if record.state.alive and egress.policy_of(record) is not None:
+            await _bring_up(services, record, network)
         actor.save(msgspec.structs.replace(record, unsettled=record.state.alive))
     except BaseException:
         if record.state.alive:
@@ -98,10 +101,11 @@ async def _connect(
     await settle(services, actor)
 
 
-async def _tell_policy(services: Services, record: ContainerRecord) -> None:
-    """Before anything else: a new link of a container with an egress policy must be no way out."""
-    if egress.policy_of(record) is not None:
-        await names.tell(services, record)
+async def _bring_up(services: Services, record: ContainerRecord, network: NetworkRecord) -> None:
+    """The link of a container with an egress policy is down until its policy holds there."""
+    await names.tell(services, record)
+    place = record.endpoints[network.name]
+    await bridge_of(services, network).bring_up(to_room(record.id, place))
 
 
 def _check_wanted(network: NetworkRecord, wanted: EndpointSettings) -> None:
@@ -137,7 +141,13 @@ async def _plug(
         raise Conflict(f"container {record.id} is not running") from None
     try:
         endpoint = await plug(
-            services, record, network, fd, inside_name=f"eth{number}", default_route=False
+            services,
+            record,
+            network,
+            fd,
+            inside_name=f"eth{number}",
+            default_route=False,
+            up=egress.policy_of(record) is None,
         )
     except OSError as error:
         raise SampanError(

@@ -79,6 +79,7 @@ async def plug(
     *,
     inside_name: str,
     default_route: bool,
+    up: bool = True,
 ) -> Endpoint:
     """Raises InvalidParameter, Conflict, SampanError in Docker's words."""
     bridge = bridge_of(services, network)
@@ -95,6 +96,7 @@ async def plug(
         address6=ipam.ipv6_address,
         inside_name=inside_name,
         default_route=default_route,
+        up=up,
     )
     if settings:
         try:
@@ -164,10 +166,11 @@ async def release(services: Services, record: ContainerRecord) -> None:
     """Give everything back, and say so. A failure is logged: the container is gone all the same."""
     if record.ports:
         await _quietly(record, services.networks.close_ports(record.id))
-    await _quietly(record, services.networks.forget_names(record.id))
     for name, endpoint in record.endpoints.items():
         if endpoint.endpoint_id:
             await _quietly(record, unplug(services, record.id, name, endpoint))
+    # The links first: others may be in its namespace, and its egress policy holds them too.
+    await _quietly(record, services.networks.forget_names(record.id))
 
 
 async def _quietly(record: ContainerRecord, work: object) -> None:

@@ -1,15 +1,18 @@
 """Egress policies in force: the table, what names have opened in it, and who is told of refusals.
 
 The warden is the only writer of the table, by the library: the daemon knows its changes from others' by the
-process that made them (`healing.py`). Where the kernel refuses a change (somebody flushed it, or an
-earlier warden left something else), it is written anew, with what names have opened and is not over yet.
+process that made them (`healing.py`). Where the kernel refuses a change (somebody flushed it), it is written
+anew, with what names have opened and is not over yet.
+
+A warden that finds an earlier one's table is its heir: what stands there holds containers that it has not been
+told of yet, and so it takes nothing away that is not its own, until `settle` says that it knows them all.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -78,8 +81,14 @@ class Policies:
         self._nft: Nft | None = None
         self._log: FlowLog | None = None
         self._table = ""
+        self._heir = False
+        self._awaited: set[str] | None = None  # by an heir: who is to be known
         self._held: dict[str, Held] = {}
         self._tellers: dict[str, Teller] = {}
+
+    @property
+    def owners(self) -> list[str]:
+        return list(self._held)
 
     def policy(self, owner: str) -> Policy | None:
         held = self._held.get(owner)
@@ -105,16 +114,22 @@ class Policies:
         if before is not None:
             fresh -= set(rules.addresses(before.egress))
         # A flow that is under way passes: none of whoever had the address before.
-        packed = {ip_address(text).packed for text in fresh}
-        conntrack.forget_flows(lambda flow: flow.source in packed)
+        for text in fresh:
+            conntrack.forget_flows_from(ip_address(text))
+        self._inherit()
 
     def drop(self, owner: str) -> None:
         """Done twice, it does nothing."""
         held = self._held.pop(owner, None)
         self._tellers.pop(owner, None)
-        if held is None or self._nft is None:
+        if self._awaited is not None:
+            self._awaited.discard(owner)
+        if self._nft is None:
             return
-        if not self._held:
+        if held is None:
+            self._inherit()
+            return
+        if not self._held and not self._heir:
             self._try(rules.removal(self._table))
             self._close()
             return
@@ -122,9 +137,16 @@ class Policies:
             self._rewrite_quietly()
         for link in held.egress.links:
             self._try(rules.unbind(self._table, link))
+        self._inherit()
+
+    def settle(self, owners: Collection[str]) -> None:
+        """These are all whose policies are to be in force. An heir that knows them all writes what it knows
+        and nothing else; until it does it leaves what is there."""
+        self._awaited = set(owners)
+        self._inherit()
 
     def mend(self) -> None:
-        """Somebody changed the table, or an earlier warden left it. Raises OSError."""
+        """Somebody changed the table. Raises OSError."""
         if self._held:
             self._rewrite()
 
@@ -134,20 +156,18 @@ class Policies:
         """A name has these addresses, for as many seconds. False: there are too many. Raises OSError."""
         held = self._held[owner]
         now = time.monotonic()
-        held.opened = {item: until for item, until in held.opened.items() if until > now}
+        opened = {item: until for item, until in held.opened.items() if until > now}
         wanted: dict[int, list[Opened]] = {}
         for address, ttl in addresses:
             seconds = min(max(ttl, FLOOR), CEILING)
             for port in ports:
                 item = Opened(address, port)
-                if held.opened.get(item, 0.0) < now + seconds:
+                if opened.get(item, 0.0) < now + seconds:
                     wanted.setdefault(seconds, []).append(item)
-                    held.opened[item] = now + seconds
-        if len(held.opened) > MAX_ADDRESSES // 2:  # a port is two elements
-            for items in wanted.values():
-                for item in items:
-                    held.opened.pop(item, None)
+                    opened[item] = now + seconds
+        if len(opened) > MAX_ADDRESSES // 2:  # a port is two elements
             return False
+        held.opened = opened
         commands = "".join(
             rules.opening(self._table, owner, items, seconds) for seconds, items in wanted.items()
         )
@@ -164,6 +184,7 @@ class Policies:
         self._table = table
         if self._nft is None:
             self._nft = self._make_nft()
+            self._heir = self._try(f"list table inet {table}")
         if self._log is None:
             self._log = FlowLog(self._loop, self._on_packet)
 
@@ -180,6 +201,16 @@ class Policies:
         assert self._log is not None
         return self._log.number
 
+    def _inherit(self) -> None:
+        if not self._heir or self._awaited is None or not self._held.keys() >= self._awaited:
+            return
+        self._heir, self._awaited = False, None
+        if self._held:
+            self._rewrite_quietly()
+        else:
+            self._try(rules.removal(self._table))
+            self._close()
+
     def _write(self, owner: str, before: Held | None) -> None:
         egress = self._held[owner].egress
         had = rules.addresses(before.egress) if before is not None else []
@@ -189,21 +220,36 @@ class Policies:
         for link in egress.links:
             self._run(rules.bind(self._table, owner, egress, link, self._group))
         if not self._try(text):
-            self._rewrite()
+            if self._heir:
+                self._take_addresses(egress)
+                self._run(text)
+            else:
+                self._rewrite()
         for link in before.egress.links if before is not None else ():
             if link.interface not in {each.interface for each in egress.links}:
                 self._try(rules.unbind(self._table, link))
 
+    def _take_addresses(self, egress: Egress) -> None:
+        """From whoever had them, and ended while there was no warden."""
+        for address in rules.addresses(egress):
+            self._try(rules.unjudge(self._table, address))
+
     def _rewrite(self) -> None:
         """The whole of it, in one transaction but for the links, each of which may just have gone."""
-        text = rules.removal(self._table, ("inet",)) + rules.frame(self._table)
+        text = "" if self._heir else rules.removal(self._table, ("inet",))
+        text += rules.frame(self._table)
         for owner, held in self._held.items():
             text += rules.judge(self._table, owner, held.egress, (), self._group)
             text += "".join(self._reopened(owner, held))
         self._run(text)
-        for owner, held in self._held.items():
-            for link in held.egress.links:
-                self._try(rules.bind(self._table, owner, held.egress, link, self._group))
+        bound = [
+            text
+            for owner, held in self._held.items()
+            for link in held.egress.links
+            if self._try(text := rules.bind(self._table, owner, held.egress, link, self._group))
+        ]
+        if not self._heir:
+            self._try(rules.removal(self._table, ("netdev", "bridge")) + "".join(bound))
 
     def _reopened(self, owner: str, held: Held) -> Iterator[str]:
         now = time.monotonic()

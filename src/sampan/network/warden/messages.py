@@ -11,7 +11,7 @@
     daemon → warden   overlay {network, vni, local, port, peers}   → {}   other hosts are asked for names
     daemon → warden   leave {network}                      → {}     and no more
     daemon → warden   release {owner}                      → {}     ports, names and resolver
-    daemon → warden   keep {owners}                        → {}     release all others
+    daemon → warden   keep {owners, policed}               → {}     release all others; who has an egress policy
     daemon → warden   quit                                 → {}     and it ends
     daemon → warden   listen                               → {}     this connection gets events from now on
     warden → daemon   event {refused: {…}, owner}          what a policy did not allow
@@ -26,7 +26,7 @@ from typing import Any
 
 from sampan.network.warden.holds import Held, Refused, Wanted
 
-VERSION = 3
+VERSION = 4
 
 Message = dict[str, Any]
 

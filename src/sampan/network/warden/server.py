@@ -77,7 +77,7 @@ class Server:
 
     @property
     def owners(self) -> set[str]:
-        return {*self.ports.owners, *self.names.owners}
+        return {*self.ports.owners, *self.names.owners, *self.policies.owners}
 
     def _on_connection(self) -> None:
         with suppress(BlockingIOError):
@@ -199,6 +199,7 @@ class Server:
     def _keep(self, message: Message, fds: list[int]) -> Message:
         for owner in self.owners - set(message["owners"]):
             self._release({"owner": owner}, [])
+        self.policies.settle(message["policed"])
         return {}
 
     def _quit(self, message: Message, fds: list[int]) -> Message:

@@ -34,6 +34,8 @@ def test_an_answer_that_comes_too_late(ends: tuple[Warden, Channel]) -> None:
     warden, its = ends
     with pytest.raises(WardenLost, match="does not answer"):
         warden.request("slow")
+    assert warden._channel is not None
+    warden._channel.sock.settimeout(20)
 
     def serve() -> None:
         for verb in ("slow", "next"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -63,8 +64,13 @@ class RecordingNft:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.refuse: list[str] = []
+        self.earlier = False  # whether there is a table of an earlier warden
 
     def run(self, commands: str) -> str:
+        if commands.startswith("list table"):
+            if not self.earlier:
+                raise NftError("no such table")
+            return ""
         for text in self.refuse:
             if text in commands:
                 self.refuse.remove(text)
@@ -92,7 +98,7 @@ class FakeLog:
 @pytest.fixture
 def nft(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingNft]:
     monkeypatch.setattr(egress, "FlowLog", FakeLog)
-    monkeypatch.setattr(egress.conntrack, "forget_flows", lambda wanted: 0)
+    monkeypatch.setattr(egress.conntrack, "forget_flows_from", lambda source: 0)
     return RecordingNft()
 
 
@@ -117,6 +123,42 @@ def test_a_policy_comes_and_goes(nft: RecordingNft) -> None:
     assert "delete table inet t-egress" in nft.ran[-2]
     assert nft.ran[-1] == "closed"
     assert policies.policy(OWNER) is None
+
+
+def test_an_heir(nft: RecordingNft) -> None:
+    """Where an earlier warden's table stands, nothing of it goes before all are known whose policies count: not
+    when the kernel refuses a change, not with the last that is known; then all else does, at once."""
+    nft.earlier = True
+    policies = make(nft, [])
+    nft.refuse = ["sources4 { 10.0.0.2 : goto"]
+    policies.put(OWNER, "t-egress", Egress("none", (LINK,)))
+    assert "delete element inet t-egress sources4 { 10.0.0.2 }\n" in nft.ran
+    policies.drop(OWNER)
+    policies.settle([OWNER, "b" * 64])
+    policies.mend()
+    policies.put(OWNER, "t-egress", Egress("none", (LINK,)))
+    assert not any("delete table" in text for text in nft.ran)
+    other = replace(LINK, interface="sv2", addresses=("10.0.0.3",))
+    policies.put("b" * 64, "t-egress", Egress("none", (other,)))
+    [whole] = [text for text in nft.ran if "delete table inet" in text]
+    assert "10.0.0.2 : goto" in whole
+    assert "10.0.0.3 : goto" in whole
+    [links] = [text for text in nft.ran if "delete table netdev" in text]
+    assert '"sv1"' in links
+    assert '"sv2"' in links
+
+
+def test_an_heir_of_nobody(nft: RecordingNft) -> None:
+    """Everything goes when there is nobody whose policy counts, or the last of them ends."""
+    nft.earlier = True
+    policies = make(nft, [])
+    policies.put(OWNER, "t-egress", Egress("none", (LINK,)))
+    policies.settle([OWNER, "b" * 64])
+    policies.drop(OWNER)
+    assert not any("delete table" in text for text in nft.ran)
+    policies.drop("b" * 64)
+    assert "delete table inet t-egress" in nft.ran[-2]
+    assert nft.ran[-1] == "closed"
 
 
 def test_a_policy_that_cannot_be_leaves_nothing(nft: RecordingNft) -> None:
