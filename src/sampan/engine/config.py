@@ -85,6 +85,7 @@ class DaemonConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     default_cgroupns_mode: str = field(default="", name="default-cgroupns-mode")
     default_ipc_mode: str = field(default="private", name="default-ipc-mode")
     cgroup_parent: str = field(default="", name="cgroup-parent")
+    exec_opts: tuple[str, ...] = field(default=(), name="exec-opts")
     no_new_privileges: bool = field(default=False, name="no-new-privileges")
     seccomp_profile: str = field(default="", name="seccomp-profile")
     log_driver: str = field(default="json-file", name="log-driver")
@@ -250,6 +251,7 @@ def check(config: DaemonConfig) -> DaemonConfig:
     for host in config.hosts:
         check_host(host)
     _check_runtimes(config)
+    _check_exec_options(config)
     return config
 
 
@@ -268,6 +270,19 @@ def _check_addresses(config: DaemonConfig) -> None:
             config.fixed_cidr_v6,
             f"invalid CIDR address: {config.fixed_cidr_v6}",
         )
+
+
+def _check_exec_options(config: DaemonConfig) -> None:
+    """As dockerd, which looks at this one option and no other. We make our cgroups ourselves, never systemd."""
+    for option in config.exec_opts:
+        key, _, driver = option.partition("=")
+        if key.strip().lower() != "native.cgroupdriver" or driver.strip() in ("", "cgroupfs"):
+            continue
+        if driver.strip() == "none":
+            raise ConfigError(
+                "native.cgroupdriver option none is internally used and cannot be specified manually"
+            )
+        raise ConfigError(f"native.cgroupdriver option {driver.strip()} not supported")
 
 
 OWN_RUNTIME = "sampan"

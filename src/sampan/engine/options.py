@@ -78,6 +78,7 @@ OPTIONS = (
     Option(("--default-cgroupns-mode",), "default-cgroupns-mode", "text", "host or private"),
     Option(("--default-ipc-mode",), "default-ipc-mode", "text", "private or shareable"),
     Option(("--cgroup-parent",), "cgroup-parent", "text", "Cgroup above those of containers"),
+    Option(("--exec-opt",), "exec-opts", "list", "native.cgroupdriver=cgroupfs"),
     Option(("--no-new-privileges",), "no-new-privileges", "switch", "For every container"),
     Option(("--seccomp-profile",), "seccomp-profile", "text", "File, builtin or unconfined"),
     Option(("--log-driver",), "log-driver", "text", "Of containers: json-file, local, none, …"),

@@ -95,6 +95,16 @@ def test_flags_and_file() -> None:
         ({}, {"fixed-cidr": "x"}, "invalid CIDR address: x"),
         ({}, {"fixed-cidr-v6": "fd00::1/129"}, "invalid CIDR address: fd00::1/129"),
         ({}, {"storage-driver": "zfs"}, "driver not supported: zfs"),
+        (
+            {"exec-opts": ["native.cgroupdriver=systemd"]},
+            {},
+            "native.cgroupdriver option systemd not supported",
+        ),
+        (
+            {},
+            {"exec-opts": ["native.cgroupdriver=none"]},
+            "native.cgroupdriver option none is internally used and cannot be specified manually",
+        ),
         ({}, {"log-driver": "gelf"}, "logger: no log driver named 'gelf' is registered"),
         ({}, {"log-opts": {"tog": "x"}}, "unknown log opt 'tog' for json-file log driver"),
         ({}, {"publish-mode": "x"}, "invalid publish mode (x): use docker or host"),
@@ -157,3 +167,10 @@ def test_files(tmp_path: Path) -> None:
             config.read_file(str(path))
     with pytest.raises(FileNotFoundError):
         config.read_file(str(tmp_path / "nope"))
+
+
+@pytest.mark.parametrize("option", ["native.cgroupdriver=cgroupfs", "x=y", "x"])
+def test_exec_options_that_stand(option: str) -> None:
+    """The driver that we are, and what dockerd does not look at either."""
+    assert config.merge({"exec-opts": [option]}, {}).exec_opts == (option,)
+    assert options.parse(["--exec-opt", option]).directives == {"exec-opts": [option]}
