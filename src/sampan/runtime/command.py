@@ -107,7 +107,8 @@ def parse_command(
         cwd=cwd,
         uid=_id(user.get("uid", 0), "uid"),
         gid=_id(user.get("gid", 0), "gid"),
-        groups=tuple(_id(gid, "gid") for gid in user.get("additionalGids") or ()),
+        # Once each, as runc: dockerd names root's group twice.
+        groups=tuple(dict.fromkeys(_id(gid, "gid") for gid in user.get("additionalGids") or ())),
         umask=0o022 if umask is None else umask & 0o777,
         capabilities=parse_capabilities(process, held),
         no_new_privileges=bool(process.get("noNewPrivileges")),

@@ -84,7 +84,7 @@ def _after_the_bounding_set(calls: list[tuple[str, tuple[Any, ...]]]) -> Any:
 
 
 def test_another_user_without_a_filter() -> None:
-    calls = _become({"user": {"uid": 5, "gid": 6, "additionalGids": [7]}})
+    calls = _become({"user": {"uid": 5, "gid": 6, "additionalGids": [7, 7]}})
     assert _after_the_bounding_set(calls) == [
         ("setgroups", ([7],)),
         ("setresgid", (6, 6, 6)),
