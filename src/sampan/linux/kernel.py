@@ -36,6 +36,7 @@ class Kernel(Protocol):
     def fork(self) -> tuple[int, int]: ...
     def pidfd_open(self, pid: int) -> int: ...
     def pidfd_send_signal(self, pidfd: int, signal_number: int) -> None: ...
+    def pidfd_getfd(self, pidfd: int, number: int) -> int: ...
     def waitid(self, pidfd: int, options: int) -> int | None: ...
     def execve(self, path: Path, argv: list[str], environment: list[str]) -> NoReturn: ...
     def setsid(self) -> None: ...
@@ -126,6 +127,7 @@ class LinuxKernel:
         self._clone3 = s("clone3", Pointer, ULong, keep_lock=True)
         self._pidfd_open = s("pidfd_open", Int, UInt)
         self._pidfd_send_signal = s("pidfd_send_signal", Int, Int, Pointer, UInt)
+        self._pidfd_getfd = s("pidfd_getfd", Int, Int, UInt)
         self._prctl = f("prctl", Int, ULong, ULong, ULong, ULong)
         self._openat2 = s("openat2", Int, CString, Pointer, ULong)
         self._rt_sigaction = s("rt_sigaction", Int, Pointer, Pointer, ULong)
@@ -190,6 +192,10 @@ class LinuxKernel:
 
     def pidfd_send_signal(self, pidfd: int, signal_number: int) -> None:
         check(self._pidfd_send_signal(pidfd, signal_number, None, 0))
+
+    def pidfd_getfd(self, pidfd: int, number: int) -> int:
+        """A duplicate of that process's descriptor, close-on-exec. For who may trace it, ptrace(2)."""
+        return check(self._pidfd_getfd(pidfd, number, 0))
 
     def waitid(self, pidfd: int, options: int) -> int | None:
         """The exit status as a shell counts it (128 + signal); None with WNOHANG while alive."""

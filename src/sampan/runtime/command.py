@@ -245,6 +245,16 @@ def become(kernel: Kernel, command: Command) -> None:
     kernel.umask(command.umask)
 
 
+def _load_filter(kernel: Kernel, program: bytes, flags: int, channel: Channel) -> None:
+    if not flags & c.SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        kernel.seccomp_set_filter(program, flags)
+        return
+    number = kernel.dup(channel.fileno())  # the lowest that is free, as the listener's will be
+    kernel.close(number)
+    sync.tell(channel, sync.FILTER, at=number)
+    sync.expect_listened(channel, kernel.seccomp_set_filter(program, flags))
+
+
 def launch(kernel: Kernel, command: Command, path: str, channel: Channel) -> NoReturn:
     """Raises OSError when execve fails. Only 0, 1, 2 and what was to be preserved survive it.
 
@@ -253,10 +263,7 @@ def launch(kernel: Kernel, command: Command, path: str, channel: Channel) -> NoR
     kernel.close_range(3 + command.preserve_fds, _MAX_FD, c.CLOSE_RANGE_CLOEXEC)
     kernel.reset_signals()
     if command.seccomp is not None:
-        listener = kernel.seccomp_set_filter(command.seccomp, command.seccomp_flags)
-        if command.seccomp_flags & c.SECCOMP_FILTER_FLAG_NEW_LISTENER:
-            sync.tell(channel, sync.LISTENER, (listener,))
-            sync.expect_alive(channel, sync.START)
+        _load_filter(kernel, command.seccomp, command.seccomp_flags, channel)
     # The right to load the filter goes with execve: for root the bounding set is what remains, for
     # others the ambient one. capabilities(7), "Transformation of capabilities during execve()".
     kernel.execve(path, list(command.args), list(command.environment))

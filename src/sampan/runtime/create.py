@@ -20,7 +20,7 @@ from sampan.runtime import plan, sync
 from sampan.runtime.command import STREAMS, Command, give_stdio, parse_command
 from sampan.runtime.context import Context, Operation
 from sampan.runtime.failure import RuntimeFailure
-from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
+from sampan.runtime.filters import HandOver, listener_of, seccomp_filter
 from sampan.runtime.hooks import PARENT_KINDS, Hooks, parse_hooks, run_hooks
 from sampan.runtime.host import write_id_maps, write_oom_score
 from sampan.runtime.idmap import host_uid
@@ -54,7 +54,7 @@ class Created:
     _kernel: Kernel
     _channel: Channel
     _undo: Undo = field(default_factory=Undo)
-    _listen: Callable[[int], None] | None = None
+    _listening: HandOver | None = None
 
     def start(self) -> None:
         """Let the command run. Returns when execve was done.
@@ -64,7 +64,7 @@ class Created:
         """
         try:
             sync.tell(self._channel, sync.START)
-            sync.expect_end(self._channel, self._listen)
+            sync.expect_end(self._channel, self._listening)
         except Exception as error:
             failure = RuntimeFailure.during("error starting the command", error)
             self._undo.run(failure)
@@ -168,20 +168,18 @@ def _create(kernel: Kernel, request: Request, undo: Undo) -> Created:
     console = _await_ready(ours)
     if console is not None:
         undo.add("close the terminal", lambda: kernel.close(console))
-    listen = listen_for(request.config, request.state, pid)
-    return Created(pid, pidfd, console, context.cgroup, warnings, kernel, ours, undo, listen)
+    listening = listen_for(kernel, request.config, request.state, pid)
+    return Created(pid, pidfd, console, context.cgroup, warnings, kernel, ours, undo, listening)
 
 
 def listen_for(
-    config: dict[str, Any], state: Mapping[str, Any] | None, pid: int
-) -> Callable[[int], None] | None:
+    kernel: Kernel, config: dict[str, Any], state: Mapping[str, Any] | None, pid: int
+) -> HandOver | None:
     """What is done with the descriptor of a seccomp listener, when the profile has one."""
     listener = listener_of((config.get("linux") or {}).get("seccomp"))
     if listener is None:
         return None
-    return lambda fd: hand_over(
-        listener, fd, pid, {**(state or {}), "status": "created", "pid": pid}
-    )
+    return HandOver(kernel, listener, pid, {**(state or {}), "status": "created", "pid": pid})
 
 
 def rehearse(kernel: Kernel, request: Request) -> None:

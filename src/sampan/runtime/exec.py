@@ -27,7 +27,7 @@ from sampan.runtime.command import (
     take_stdio,
 )
 from sampan.runtime.failure import NOT_EXECUTABLE, NOT_FOUND, RuntimeFailure, reason
-from sampan.runtime.filters import hand_over, listener_of, seccomp_filter
+from sampan.runtime.filters import HandOver, listener_of, seccomp_filter
 from sampan.runtime.host import write_oom_score
 from sampan.runtime.idmap import host_uid
 from sampan.runtime.init import become_or_fail, report_failure
@@ -39,7 +39,7 @@ from sampan.runtime.spawn import clone_child, fill_standard_descriptors, keep_on
 from sampan.runtime.terminal import Console, open_console
 from sampan.runtime.undo import Undo, kill_and_reap
 from sampan.spec.record import dataclass
-from sampan.spec.typing import Any, Callable, Mapping, NoReturn
+from sampan.spec.typing import Any, Mapping, NoReturn
 
 _STEP = "exec"
 
@@ -95,7 +95,7 @@ def exec_process(
         console = _await_console(ours) if terminal else None
         if console is not None:
             undo.add("close the terminal", lambda: kernel.close(console))
-        sync.expect_end(ours, _listen(target, pid, state))
+        sync.expect_end(ours, _listen(kernel, target, pid, state))
     except Exception as error:
         failure = RuntimeFailure.during(_STEP, error, init=False)
         undo.run(failure)
@@ -138,12 +138,12 @@ def _make_command(
 
 
 def _listen(
-    target: Target, pid: int, state: Mapping[str, Any] | None
-) -> Callable[[int], None] | None:
+    kernel: Kernel, target: Target, pid: int, state: Mapping[str, Any] | None
+) -> HandOver | None:
     listener = listener_of((target.config.get("linux") or {}).get("seccomp"))
     if listener is None:
         return None
-    return lambda fd: hand_over(listener, fd, pid, state or {})
+    return HandOver(kernel, listener, pid, state or {})
 
 
 def _inherited(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """The seccomp filter of a process: the caller's bytes, or compiled from the configuration; and who listens to it.
 
 With SCMP_ACT_NOTIFY in the profile the kernel gives a descriptor when the filter is loaded, seccomp_unotify(2). The
-process sends it to its parent, who hands it to the program at `listenerPath`, with the document of config-linux.md,
-"The Container Process State".
+parent takes it out of the process (`sync.py`), and hands it to the program at `listenerPath`, with the document of
+config-linux.md, "The Container Process State".
 """
 
 from __future__ import annotations
 
+import errno
 import os
 
 from sampan.linux import constants as c
-from sampan.linux.channel import rights
+from sampan.linux.channel import Channel, rights
+from sampan.linux.kernel import Kernel
 from sampan.spec import quickjson
 from sampan.spec.record import dataclass
 from sampan.spec.typing import Any, Mapping
@@ -23,9 +25,9 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": c.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 }
-# What our own process needs between loading the filter and the listener's having it.
-_NOT_BEFORE_LISTENED = frozenset(
-    ["brk", "close", "futex", "madvise", "mmap", "munmap", "sendmsg", "write"]
+# What a process calls between loading the filter and its listener's having the descriptor, if it must send it.
+_NEEDED_TO_SEND = frozenset(
+    ["brk", "close", "futex", "madvise", "mmap", "munmap", "recvmsg", "sendmsg", "write"]
 )
 
 
@@ -33,6 +35,47 @@ _NOT_BEFORE_LISTENED = frozenset(
 class Listener:
     path: str
     metadata: str
+    cannot_send: str  # a call for which it would wait for ever, if it had to send the descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The way of the descriptor out of process `pid` to the listening program; a `sync.Listening`."""
+
+    kernel: Kernel
+    listener: Listener
+    pid: int
+    state: Mapping[str, Any]
+
+    def take(self, channel: Channel, number: int) -> int | None:
+        import select  # outside, and for the few that have a listener
+
+        pidfd = self.kernel.pidfd_open(self.pid)
+        try:
+            while not select.select([channel.sock], [], [], 0.001)[0]:
+                try:
+                    return self.kernel.pidfd_getfd(pidfd, number)
+                except OSError as error:
+                    if error.errno == errno.EPERM:
+                        break
+                    if error.errno != errno.EBADF:  # not loaded yet
+                        raise
+            else:
+                return None
+            self._require_sendable()
+            return None
+        finally:
+            self.kernel.close(pidfd)
+
+    def _require_sendable(self) -> None:
+        if self.listener.cannot_send:
+            raise ValueError(
+                f"linux.seccomp.syscalls: {NOTIFY} cannot be used for {self.listener.cannot_send} by who may not"
+                " take descriptors out of other processes (CAP_SYS_PTRACE)"
+            )
+
+    def give(self, fd: int) -> None:
+        hand_over(self.listener, fd, self.pid, self.state)
 
 
 def seccomp_filter(config: dict[str, Any], given: bytes | None) -> tuple[bytes | None, int]:
@@ -69,9 +112,8 @@ def listener_of(profile: Mapping[str, Any] | None) -> Listener | None:
     if not path:
         raise ValueError(f"linux.seccomp.listenerPath: {NOTIFY} needs one")
     names = {name for entry in notified for name in entry["names"]}
-    if clash := sorted(names & _NOT_BEFORE_LISTENED):
-        raise ValueError(f"linux.seccomp.syscalls: {NOTIFY} cannot be used for {clash[0]}")
-    return Listener(path, profile.get("listenerMetadata") or "")
+    cannot = next(iter(sorted(names & _NEEDED_TO_SEND)), "")
+    return Listener(path, profile.get("listenerMetadata") or "", cannot)
 
 
 def hand_over(listener: Listener, fd: int, pid: int, state: Mapping[str, Any]) -> None:

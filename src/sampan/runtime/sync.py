@@ -12,7 +12,9 @@
       │ ── start ───────────────────────────────▶ │
       │ ◀─────────────── EOF (execve) ──────────  │  or failed
 
-Where the seccomp filter has a listener, its descriptor comes before the EOF, and `start` again lets init go on.
+Where the seccomp filter has a listener, init says `filter` with the number that the descriptor will have, and loads it.
+The parent takes it out of init (pidfd_getfd(2)), since any call of init may have to wait for the listener's answer by
+then, and `start` again lets init go on. Who may not take it says `send`, and gets `listener` with the descriptor.
 
 A container that outlives its creator gets `leave` instead of `start`: from then on init waits at its gate, the
 listening socket of `Request.gate`, and says the rest to the first that says `start` there.
@@ -27,7 +29,7 @@ import os
 from sampan.errors import ProtocolError
 from sampan.linux.channel import Channel, Message
 from sampan.runtime.failure import RuntimeFailure
-from sampan.spec.typing import Any, Callable
+from sampan.spec.typing import Any, Protocol
 
 MAPPED = "mapped"
 MOUNTED = "mounted"
@@ -35,14 +37,26 @@ LIMITED = "limited"
 READY = "ready"
 START = "start"
 LEAVE = "leave"
+FILTER = "filter"
+SEND = "send"
 LISTENER = "listener"
 FAILED = "failed"
 
 
-def tell(channel: Channel, word: str, fds: tuple[int, ...] = ()) -> None:
+class Listening(Protocol):
+    """Of the parent: where the listener's descriptor goes."""
+
+    def take(self, channel: Channel, number: int) -> int | None:
+        """It, or None when it has to be sent, or there is something to be heard instead."""
+
+    def give(self, fd: int) -> None:
+        """Hand it on."""
+
+
+def tell(channel: Channel, word: str, fds: tuple[int, ...] = (), **more: int) -> None:
     """When the other side is gone nobody hears it; the next `expect` brings what it said last."""
     try:
-        channel.send({"is": word}, fds)
+        channel.send({"is": word, **more}, fds)
     except (BrokenPipeError, ConnectionResetError):
         pass
 
@@ -71,14 +85,30 @@ def expect_alive(channel: Channel, word: str) -> None:
         raise RuntimeFailure("the parent is gone", step=f"wait for {word!r}")
 
 
-def expect_end(channel: Channel, on_listener: Callable[[int], None] | None = None) -> None:
-    """Wait until the other side is gone, or has become another program.
-
-    `on_listener` takes over the descriptor of its seccomp listener.
-    """
+def expect_listened(channel: Channel, listener: int) -> None:
+    """In init: until the descriptor of its listener is in the right hands."""
     received = _receive(channel)
-    if received is not None and received[0].get("is") == LISTENER and on_listener is not None:
-        on_listener(received[1][0])
+    if received is not None and received[0].get("is") == SEND:
+        tell(channel, LISTENER, (listener,))
+        received = _receive(channel)
+    if received is None:
+        raise RuntimeFailure("the parent is gone", step="wait for the listener")
+    if received[0].get("is") != START:
+        raise _unexpected(received[0], START)
+
+
+def expect_end(channel: Channel, listening: Listening | None = None) -> None:
+    """Wait until the other side is gone, or has become another program."""
+    received = _receive(channel)
+    if received is not None and received[0].get("is") == FILTER and listening is not None:
+        fd = listening.take(channel, int(received[0]["at"]))
+        if fd is None:
+            tell(channel, SEND)
+            fds = expect(channel, LISTENER)
+            if not fds:
+                raise RuntimeFailure("error during container init: init died", step="listener")
+            fd = fds[0]
+        listening.give(fd)
         tell(channel, START)
         received = _receive(channel)
     if received is not None:

@@ -44,8 +44,8 @@ def start(kernel: Kernel, store: Store, container_id: str) -> None:
         raise ToolError("cannot start an already running container")
     try:
         sync.tell(channel, sync.START)
-        listen = listen_for(record.config, oci_state(record, CREATED), record.pid)
-        sync.expect_end(channel, listen)
+        listening = listen_for(kernel, record.config, oci_state(record, CREATED), record.pid)
+        sync.expect_end(channel, listening)
     except Exception as error:
         raise RuntimeFailure.during("error starting the command", error) from None
     finally:
