@@ -77,7 +77,7 @@ _THROTTLES = (
 def plan_v1(resources: Resources) -> list[Step]:
     """Raises `ValueError` for what v1 cannot do at all."""
     if resources.get("unified"):
-        raise ValueError("cannot use unified cgroup settings on cgroup v1")
+        raise ValueError("resources.unified: this host has cgroup v1")
     return [
         *_memory_v1(resources.get("memory") or {}),
         *_cpu_v1(resources.get("cpu") or {}),
