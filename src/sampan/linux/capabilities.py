@@ -49,6 +49,11 @@ def held_mask(status: str = "/proc/self/status") -> int:
     return found["CapBnd"] & found["CapPrm"]
 
 
+def held_in(*, user_namespace: bool) -> int:
+    """As `held_mask`, for who enters a user namespace, in which everybody begins with all (user_namespaces(7))."""
+    return (1 << 64) - 1 if user_namespace else held_mask()
+
+
 def held() -> frozenset[str]:
     """What this process can pass on: its bounding set, as far as it is permitted too."""
     return names(held_mask())

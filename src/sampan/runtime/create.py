@@ -198,7 +198,7 @@ def _make_plan(kernel: Kernel, request: Request) -> _Plan:
     command = parse_command(
         # execCPUAffinity is for those that are brought in later.
         {key: value for key, value in process.items() if key != "execCPUAffinity"},
-        held=held,
+        held=capabilities.held_in(user_namespace="user" in namespaces.own),
         limits=limits,
         seccomp=program,
         seccomp_flags=flags,

@@ -125,7 +125,7 @@ def _make_command(
     program, flags = seccomp_filter(target.config, seccomp)
     command = parse_command(
         process,
-        held=held,
+        held=capabilities.held_in(user_namespace="user" in _kinds(target.config)),
         limits=limits,
         seccomp=program,
         seccomp_flags=flags,

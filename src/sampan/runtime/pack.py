@@ -7,8 +7,8 @@
 
 As with byte-code only he who may write to the package's folder makes them. `BOOT`, which `tools/sampan-runtime` gives
 the interpreter as `-c`, takes a pack only from a file that belongs to whom the sources belong to, that nobody else may
-write, and that this interpreter's version made; without one all is imported as ever. Whether a process is sealed is
-asked by itself (`__main__.py`), whatever started it.
+write, and whose byte-code is of this interpreter's form; without one all is imported as ever. Whether a process is
+sealed it asks itself (`__main__.py`), whatever started it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+from importlib.util import MAGIC_NUMBER
 
 from sampan.linux.atomic import write_file
 from sampan.runtime import loader
@@ -40,7 +41,7 @@ try:
 except OSError:
     pass
 else:
-    key, file = sys.version.encode(), posix.fstat(fd)
+    key, file = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER, posix.fstat(fd)
     if file.st_uid == posix.stat(f"{site}/sampan").st_uid and not file.st_mode & 0o22:
         data = posix.read(fd, file.st_size)
         if data.startswith(key):
@@ -79,7 +80,7 @@ def refresh() -> None:
 
 
 def build(site: str) -> bytes:
-    """The pack: the version that may read it, then the loader's code and all modules, marshalled."""
+    """The pack: the number of the byte-code's form, then the loader's code and all modules, marshalled."""
     modules: dict[str, Packed] = {}
     loader_code = None
     wanted = [LOADER, *ROOTS]
@@ -97,7 +98,7 @@ def build(site: str) -> bytes:
             modules[name] = packed
         wanted += [n for n in _named(code) if n.startswith("sampan") and n not in modules]
         wanted += [name.rpartition(".")[0]] if "." in name else []
-    return sys.version.encode() + marshal.dumps((loader_code, modules))
+    return MAGIC_NUMBER + marshal.dumps((loader_code, modules))
 
 
 def _module(site: str, name: str) -> tuple[CodeType, Packed] | None:

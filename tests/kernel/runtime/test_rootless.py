@@ -93,6 +93,26 @@ def test_a_container_with_a_note_of_what_is_missing(ordinary: Ordinary) -> None:
     assert list((ordinary.runtime_dir / "sampan-runtime").iterdir()) == []
 
 
+def test_it_has_the_rights_that_were_asked_for(ordinary: Ordinary) -> None:
+    """In its own user namespace, where the user's lack of them on the host is no limit; for exec too."""
+    config = ordinary.configure("sh", "-c", "grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status")
+    names = ["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SYS_ADMIN"]
+    config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    ordinary.write(config)
+    wanted = 1 << 5 | 1 << 10 | 1 << 21
+    done = ordinary("run", "one")
+    assert [int(line.split()[1], 16) for line in done.stdout.splitlines()] == [wanted] * 3, done
+    config["process"]["args"] = ["sleep", "1000"]
+    ordinary.write(config)
+    ordinary.ok("create", "two")
+    try:
+        ordinary.ok("start", "two")
+        output = ordinary.ok("exec", "two", "busybox", "grep", "CapEff", "/proc/self/status")
+        assert int(output.split()[1], 16) == wanted
+    finally:
+        ordinary.ok("delete", "--force", "two")
+
+
 def test_a_whole_life(ordinary: Ordinary) -> None:
     ordinary.configure("sleep", "1000")
     ordinary.ok("create", "one")
