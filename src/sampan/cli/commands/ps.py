@@ -54,18 +54,28 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
     return 0
 
 
+class _Probe(ContainerRow):
+    """Knows whether its size was asked for."""
+
+    size_asked = False
+
+    def _size(self) -> str:
+        self.size_asked = True
+        return ""
+
+
 def _wants_size(source: str) -> bool:
-    """Whether a template shows the size, which the daemon computes only when asked.
+    """Whether a template shows the size, also within all of a container; the daemon computes it only when asked.
 
     Raises Failure when it does not fit a container: then nobody is asked at all.
     """
     if not source:
         return False
     try:
-        template = Template(source)
-        template.execute(ContainerRow({"Id": "", "Created": 0}, truncate=False))
+        probe = _Probe({"Id": "", "Created": 0}, truncate=False)
+        Template(source).execute(probe)
     except TemplateError as problem:
         raise Failure(f"failed to parse template: {problem}") from None
     except ExecutionError as problem:
         raise Failure(f"failed to execute template: {problem}") from None
-    return "Size" in template.fields()
+    return probe.size_asked

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from sampan.cli.command import App
-from sampan.cli.failure import Failure
 from sampan.cli.flags import Flag
 from sampan.cli.formats.help import FORMAT_TABLE
 from sampan.cli.formats.table import TABLE, print_rows
-from sampan.cli.formats.usage import COLUMNS, HEADERS, usage_rows, verbose_text
+from sampan.cli.formats.usage import (
+    COLUMNS,
+    HEADERS,
+    RAW,
+    usage_rows,
+    verbose_format,
+    verbose_text,
+)
 from sampan.cli.kinds import STRING, SWITCH
 from sampan.cli.output import out
 
@@ -25,15 +31,13 @@ FLAGS = (
 
 def run(app: App, values: Values, arguments: list[str]) -> int:
     source = values["format"] or TABLE
-    if values["verbose"] and source != TABLE:
-        raise Failure("the verbose and the format options conflict")
     usage = _older_form(app.client.get("/system/df", {"verbose": values["verbose"]}))
     if values["verbose"]:
-        out(verbose_text(usage))
+        out(verbose_text(usage) if source == TABLE else verbose_format(usage, source))
         return 0
     if source == TABLE:
         source = f"{TABLE} " + "\t".join(f"{{{{.{name}}}}}" for name in COLUMNS)
-    print_rows(source, usage_rows(usage), HEADERS)
+    print_rows(RAW if source == "raw" else source, usage_rows(usage), HEADERS)
     return 0
 
 

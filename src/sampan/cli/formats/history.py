@@ -35,7 +35,7 @@ def history_format(source: str, *, quiet: bool, human: bool) -> str:
 
 
 class HistoryRow(Record):
-    type_name = "*formatter.historyContext"
+    type_name = "*image.historyContext"
 
     def __init__(self, step: dict[str, Any], *, human: bool, truncate: bool) -> None:
         self._step = step

@@ -39,7 +39,7 @@ def network_format(source: str, *, quiet: bool) -> str:
 
 
 class NetworkRow(Record):
-    type_name = "*formatter.networkContext"
+    type_name = "*network.networkContext"
 
     def __init__(self, network: dict[str, Any], *, truncate: bool) -> None:
         self._network = network

@@ -26,7 +26,7 @@ def render_rows(source: str, rows: list[Record], headers: dict[str, str]) -> str
     """The text of `print_rows`."""
     is_table = is_table_format(source)
     try:
-        template = Template(_text(source))
+        template = Template(template_text(source))
         plain = _plain_parts(template.text)
         lines = [_fill(plain, row) or template.execute(row) for row in rows]
     except (TemplateError, ExecutionError) as error:
@@ -70,7 +70,7 @@ def is_table_format(source: str) -> bool:
     return source.startswith(TABLE)
 
 
-def _text(source: str) -> str:
+def template_text(source: str) -> str:
     """The template of a format: `\\t` and `\\n` are a tab and a newline."""
     if is_table_format(source):
         source = source.removeprefix(TABLE)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import time
 
+from sampan.cli.failure import Failure
 from sampan.cli.formats import containers, images
-from sampan.cli.formats.table import TABLE, ellipsis, render_rows
-from sampan.cli.template.values import Record
+from sampan.cli.formats.table import (
+    TABLE,
+    is_table_format,
+    render_rows,
+    short_id,
+    template_text,
+)
+from sampan.cli.formats.volumes import VolumeRow, volume_format
+from sampan.cli.template.executor import ExecutionError, Template, TemplateError
+from sampan.cli.template.values import Moment, Record, Slice, Struct
 from sampan.cli.units import human_duration, human_size
 
 TYPE_CHECKING = False
@@ -34,7 +43,32 @@ _IMAGES = (
 )
 _CONTAINERS = ("ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names")
 _VOLUMES = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
-_CACHE = ("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED")
+_CACHE = {
+    "ID": "CACHE ID",
+    "CacheType": "CACHE TYPE",
+    "Size": "SIZE",
+    "CreatedSince": "CREATED",
+    "LastUsedSince": "LAST USED",
+    "UsageCount": "USAGE",
+    "Shared": "SHARED",
+}
+_GO_NAMES = {
+    "Images": "Images",
+    "Containers": "Containers",
+    "Local Volumes": "Volumes",
+    "Build Cache": "Builder",
+}
+RAW = (
+    "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\n"
+    "reclaimable: {{.Reclaimable}}\n"
+)
+_RAW_CACHE = (
+    ("cache_id", "ID"),
+    *(("parent_id", "Parent"), ("build_cache_type", "CacheType"), ("description", "Description")),
+    *(("created_at", "CreatedAt"), ("created_since", "CreatedSince")),
+    *(("last_used_at", "LastUsedAt"), ("last_used_since", "LastUsedSince")),
+    *(("usage_count", "UsageCount"), ("in_use", "InUse"), ("shared", "Shared")),
+)
 
 
 def usage_rows(usage: dict[str, Any]) -> list[Record]:
@@ -67,8 +101,6 @@ def _runs(container: dict[str, Any]) -> bool:
 
 
 class UsageRow(Record):
-    type_name = "*formatter.diskUsageContext"
-
     def __init__(
         self,
         kind: str,
@@ -79,6 +111,7 @@ class UsageRow(Record):
         *,
         percent: bool = True,
     ) -> None:
+        self.type_name = f"*formatter.diskUsage{_GO_NAMES[kind]}Context"
         self._kind, self._items, self._active = kind, items, active
         self._size, self._free, self._percent = size, free, percent
 
@@ -102,7 +135,7 @@ def verbose_text(usage: dict[str, Any]) -> str:
     """Every thing of every kind, a table each."""
     found = [_under_one_name(each) for each in usage.get("Images") or []]
     rows = images.image_rows(found, source=TABLE, digests=False, truncate=True)
-    boxes = [_BoxRow(each) for each in usage.get("Containers") or []]
+    boxes = [_BoxRow(each, truncate=True) for each in usage.get("Containers") or []]
     volumes: list[Record] = [_VolumeRow(each) for each in usage.get("Volumes") or []]
     building = sum(each["Size"] for each in usage.get("BuildCache") or [])
     parts = (
@@ -125,29 +158,70 @@ def _table(columns: tuple[str, ...], rows: list[Record], headers: dict[str, str]
     return render_rows(source, rows, headers)
 
 
+def verbose_format(usage: dict[str, Any], source: str) -> str:
+    """By a template over all there is: lists of `Images`, `Containers`, `Volumes` and `BuildCache`; no newline
+    after it. Raises Failure."""
+    truncate = is_table_format(source)
+    lists: dict[str, tuple[str, list[Record]]] = {
+        "Images": ("*formatter.imageContext", [_image(i, truncate) for i in usage["Images"] or []]),
+        "Containers": (
+            "*formatter.ContainerContext",
+            [_BoxRow(each, truncate=truncate) for each in usage["Containers"] or []],
+        ),
+        "Volumes": ("*formatter.volumeContext", list(map(_VolumeRow, usage["Volumes"] or []))),
+        "BuildCache": (
+            "*formatter.buildCacheContext",
+            [_CacheRow(each, truncate=truncate) for each in usage.get("BuildCache") or []],
+        ),
+    }
+    fields = {name: Slice(rows, f"[]{kind}") for name, (kind, rows) in lists.items()}
+    found = Struct("*formatter.diskUsageContext", fields, fields, frozenset())
+    try:
+        return Template(template_text(_verbose_raw() if source == "raw" else source)).execute(found)
+    except TemplateError as error:
+        raise Failure(f"template parsing error: {error}") from None
+    except ExecutionError as error:
+        raise Failure(str(error)) from None
+
+
+def _verbose_raw() -> str:
+    kinds = (
+        ("Images", "Image", images.image_format("raw", quiet=False, digests=True)),
+        ("Containers", "Container", containers.container_format("raw", quiet=False, size=True)),
+        ("Volumes", "Volume", volume_format("raw", quiet=False)),
+        ("BuildCache", "Build Cache", "".join(f"{k}: {{{{.{c}}}}}\n" for k, c in _RAW_CACHE)),
+    )
+    return "".join(
+        f"{{{{range .{field}}}}}type: {kind}\n{text}\n{{{{end -}}}}\n"
+        for field, kind, text in kinds
+    )
+
+
+def _image(image: dict[str, Any], truncate: bool) -> images.ImageRow:
+    row = images.image_rows([_under_one_name(image)], source="", digests=False, truncate=truncate)
+    columns = row[0].columns()
+    return images.ImageRow(image, columns["Repository"](), columns["Tag"](), "", truncate=truncate)
+
+
 def _cache_table(usage: dict[str, Any]) -> str:
-    names = {title.title().replace(" ", ""): title for title in _CACHE}
-    rows: list[Record] = [_CacheRow(each, names) for each in usage.get("BuildCache") or []]
-    return _table(tuple(names), rows, names)
+    rows: list[Record] = [_CacheRow(each, truncate=True) for each in usage.get("BuildCache") or []]
+    return _table(tuple(_CACHE), rows, _CACHE)
 
 
 class _BoxRow(containers.ContainerRow):
     """Of a container, only what it has written itself."""
 
-    def __init__(self, container: dict[str, Any]) -> None:
-        super().__init__({**container, "SizeRootFs": 0}, truncate=True)
+    def __init__(self, container: dict[str, Any], *, truncate: bool) -> None:
+        super().__init__({**container, "SizeRootFs": 0}, truncate=truncate)
 
 
-class _VolumeRow(Record):
-    type_name = "*formatter.volumeContext"
-
-    def __init__(self, volume: dict[str, Any]) -> None:
-        self._volume = volume
+class _VolumeRow(VolumeRow):
+    """Of a volume, also what it takes and who uses it."""
 
     def columns(self) -> dict[str, Callable[..., Any]]:
         data = self._volume["UsageData"]
         return {
-            "Name": lambda: self._volume["Name"],
+            **super().columns(),
             "Links": lambda: str(data["RefCount"]),
             "Size": lambda: "N/A" if data["Size"] < 0 else human_size(data["Size"]),
         }
@@ -158,22 +232,35 @@ class _CacheRow(Record):
 
     type_name = "*formatter.buildCacheContext"
 
-    def __init__(self, entry: dict[str, Any], names: dict[str, str]) -> None:
+    def __init__(self, entry: dict[str, Any], *, truncate: bool) -> None:
         self._entry = entry
-        self._names = names
+        self._truncate = truncate
 
     def columns(self) -> dict[str, Callable[..., Any]]:
         entry = self._entry
-        values = (
-            lambda: ellipsis(entry["ID"], 12),
-            lambda: entry["Type"],
-            lambda: human_size(entry["Size"], 3),
-            lambda: _since(entry.get("CreatedAt")),
-            lambda: _since(entry.get("LastUsedAt")),
-            lambda: str(entry.get("UsageCount", 0)),
-            lambda: str(bool(entry.get("Shared"))).lower(),
-        )
-        return dict(zip(self._names, values))
+        return {
+            "ID": lambda: self._short(entry["ID"]) + ("*" if entry.get("InUse") else ""),
+            "Parent": lambda: self._short(
+                ", ".join(entry.get("Parents") or ()) or entry.get("Parent") or ""
+            ),
+            "CacheType": lambda: entry["Type"],
+            "Description": lambda: entry.get("Description", ""),
+            "Size": lambda: human_size(entry["Size"], 3),
+            "CreatedAt": lambda: _moment(entry.get("CreatedAt")),
+            "CreatedSince": lambda: _since(entry.get("CreatedAt")),
+            "LastUsedAt": lambda: _moment(entry.get("LastUsedAt")),
+            "LastUsedSince": lambda: _since(entry.get("LastUsedAt")),
+            "UsageCount": lambda: str(entry.get("UsageCount", 0)),
+            "InUse": lambda: str(bool(entry.get("InUse"))).lower(),
+            "Shared": lambda: str(bool(entry.get("Shared"))).lower(),
+        }
+
+    def _short(self, identity: str) -> str:
+        return short_id(identity) if self._truncate else identity
+
+
+def _moment(text: str | None) -> str:
+    return str(Moment(text)) if text else ""
 
 
 def _since(text: str | None) -> str:
