@@ -29,13 +29,17 @@ CLOSED = tuple(
         "100.64.0.0/10",
         "127.0.0.0/8",
         "169.254.0.0/16",
+        "168.63.129.16/32",  # where Azure's machines ask about themselves
         "172.16.0.0/12",
+        "192.0.0.0/24",
         "192.168.0.0/16",
+        "198.18.0.0/15",
         "224.0.0.0/3",
         "::/96",
         "::ffff:0:0/96",
         "64:ff9b::/96",
         "64:ff9b:1::/48",
+        "2001::/32",
         "2002::/16",
         "fc00::/7",
         "fe80::/10",
@@ -145,6 +149,8 @@ def _parse_name(text: str, port: int) -> NameRule:
     name = text.removeprefix("*.")
     if "*" in name:
         raise ValueError("a wildcard stands for whole labels at the beginning: *.example.org")
+    if not name.isascii():
+        raise ValueError("names in other scripts are written in their ASCII form, xn--…")
     labels = name.split(".")
     if len(name) > MAX_NAME or not all(
         0 < len(label) <= MAX_LABEL and _LETTERS.issuperset(label) for label in labels

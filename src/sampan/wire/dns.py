@@ -1,7 +1,8 @@
 """DNS messages as bytes (RFC 1035, EDNS of RFC 6891): what a small resolver reads and writes. No sockets.
 
 Only the question and the sizes are looked at in what is passed on; answers are made for A, AAAA and PTR.
-Names are lower-case text without the final dot.
+Names are lower-case text without the final dot; a dot within a label is written \\046 (RFC 4343, section 2.1), so
+that no label looks like two.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def _read_name(data: bytes, offset: int) -> tuple[str, int]:
         total += length + 1
         if total > MAX_NAME or offset + length > len(data):
             raise ProtocolError("DNS name is too long or cut off")
-        labels.append(data[offset : offset + length])
+        label = data[offset : offset + length]
+        labels.append(label.replace(b"\\", b"\\092").replace(b".", b"\\046"))
         offset += length
     return b".".join(labels).decode("latin-1").lower(), offset if end < 0 else end
 

@@ -63,6 +63,12 @@ def test_addresses() -> None:
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("fd00::1", False),
+        ("fd00:ec2::254", False),
+        ("168.63.129.16", False),
+        ("192.0.0.192", False),
+        ("100.100.100.200", False),
+        ("198.18.0.1", False),
+        ("2001:0:a00:1::", False),
         ("fe80::1", False),
         ("ff02::1", False),
     ],
@@ -110,3 +116,10 @@ def test_what_is_refused(text: str) -> None:
     """What is no list says so."""
     with pytest.raises(ValueError, match="invalid egress policy"):
         parse(text)
+
+
+def test_names_in_other_scripts() -> None:
+    """The message says how they are written."""
+    with pytest.raises(ValueError, match="xn--"):
+        parse("allow=*.b\u00fccher.example")
+    assert parse("allow=XN--BCHER-KVA.example.").ports_of("xn--bcher-kva.example") == {0}

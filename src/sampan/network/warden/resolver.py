@@ -181,7 +181,10 @@ class Servers:
             return False
         try:
             public = [(address, ttl) for address, ttl in found if is_public(address)]
-            return self._policies.open_for(owner, ports, public)
+            if not self._policies.open_for(owner, ports, public):
+                self._policies.refused_name(owner, query.name, "too many addresses are open")
+                return False
+            return True
         except OSError:
             log.exception("what %s leads to could not be opened", query.name)
             return False
