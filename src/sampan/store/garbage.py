@@ -47,6 +47,8 @@ class Collector:
     def collect(self) -> Collected:
         """Take away every unreferenced layer and blob."""
         layers = self.collect_layers()
+        for path in self._snapshots.strays():
+            self._trash.discard(path)
         keep = self._kept_blobs()
         blobs = reclaimed = 0
         for digest in self._content.digests():

@@ -61,5 +61,6 @@ async def keep_layer(store: Store, digest: Digest, lease: Lease) -> None:
     lease.hold("blob", digest)
     layer = store.snapshots.packed().get(digest)
     if layer is not None and not store.content.has(digest):
+        lease.hold_passing("blob", digest)
         # Two at once make it twice, and one of the two is dropped.
         await store.content.ingest(layer_tar(store, layer), lease, expected=digest)

@@ -86,7 +86,11 @@ class Snapshots:
         """A fresh folder with an empty `fs`, on the way to become a layer or a snapshot."""
         stage = os.path.join(self._root, _STAGE + os.urandom(12).hex())
         os.mkdir(stage, 0o700)
-        _mkdir(os.path.join(stage, "fs"), 0o755)
+        try:
+            _mkdir(os.path.join(stage, "fs"), 0o755)
+        except OSError:
+            os.rmdir(stage)
+            raise
         return stage
 
     def discard(self, stage: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any
 
@@ -64,6 +65,8 @@ class Store:
         self._collector = Collector(
             self.metadata, self.content, self.snapshots, self.leases, self.trash, self.origins
         )
+
+        self.leases.on_waste = self._collect_waste
 
     async def start(self) -> None:
         """Sweep what a dead daemon left, install the built-in image once, begin to empty the trash."""
@@ -171,6 +174,12 @@ class Store:
     def collect(self) -> Collected:
         """Take away what nothing refers to."""
         return self._collector.collect()
+
+    def _collect_waste(self) -> None:
+        try:
+            self.collect()
+        except (OSError, sqlite3.Error) as error:  # the next collection takes it
+            log.warning("something useless was left behind: %s", error)
 
 
 def open_store(data_root: str, spawn: Spawn) -> Store:

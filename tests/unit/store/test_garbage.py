@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,30 @@ async def test_leases_keep_what_is_in_flight(store: Store) -> None:
     await store.trash.empty()
     assert os.listdir(os.path.join(store.data_root, "snapshots")) == []
     assert os.listdir(os.path.join(store.data_root, "trash")) == []
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_a_failure_held_goes_with_it(store: Store, fails: bool) -> None:
+    """A blob and a folder that got no row are gone at once; else they wait for a collection. Others' leases count."""
+    stray = Path(store.data_root, "snapshots", "a" * 64)
+    with store.leases.open() as other:
+        kept = await store.content.put(b"other's", other)
+        with suppress(OSError), store.leases.open() as lease:
+            blob = await store.content.put(b"blob", lease)
+            stray.mkdir()
+            if fails:
+                raise OSError
+        assert store.content.has(blob.digest) is not fails
+        assert stray.exists() is not fails
+        assert store.content.has(kept.digest)
+
+
+async def test_what_was_made_for_a_lease_alone_goes_with_it(store: Store) -> None:
+    """Also when all went well."""
+    with store.leases.open() as lease:
+        blob = await store.content.put(b"blob", lease)
+        lease.hold_passing("blob", blob.digest)
+    assert not store.content.has(blob.digest)
 
 
 async def test_start_sweeps_what_a_dead_daemon_left(
