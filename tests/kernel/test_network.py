@@ -288,7 +288,7 @@ class FailingRtnl(Rtnl):
 @pytest.mark.parametrize("ready", [True, False])
 async def test_every_step_of_plug_fails_once(ready: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """No link, no address taken, and the next plug works; at least one failure a step was tried."""
-    monkeypatch.setattr("sampan.network.networks.Rtnl", FailingRtnl)
+    monkeypatch.setattr("sampan.network.host.Rtnl", FailingRtnl)
     monkeypatch.setattr("sampan.network.namespaces.Rtnl", FailingRtnl)
     networks = await Networks.start(replace(CONFIG, ready=0))
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sampan.linux import sysctl
-from sampan.linux.netlink import Address, IPAddress, IPNetwork, Link, Route
+from sampan.linux.netlink import Address, IPAddress, IPNetwork, Link, Route, Rtnl
+from sampan.linux.nft import open_nft
 from sampan.network.table import Table
 
 
@@ -138,3 +139,13 @@ def allow_ipv6(switches: Switches, interface: str) -> None:
 
 Opener = Callable[[int], Links]
 """Opens `Links` in the network namespace of a descriptor."""
+
+
+def open_host(name: str) -> Host:
+    """On the network thread: sockets and the nft context belong to the namespace they are made in."""
+    links = Rtnl()
+    try:
+        return Host(links, KernelSwitches(), Table(open_nft(), name))
+    except BaseException:
+        links.close()
+        raise

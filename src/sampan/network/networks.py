@@ -15,9 +15,7 @@ from typing import Any, TypeVar
 
 from sampan.errors import Conflict, InvalidParameter, SampanError
 from sampan.linux.kernel import LinuxKernel
-from sampan.linux.netlink import Rtnl
 from sampan.linux.netns import Kernel, NetworkThread
-from sampan.linux.nft import open_nft
 from sampan.network import egress, exposure, peers, publishing
 from sampan.network.bridge import Bridge
 from sampan.network.bridge_device import free_subnet, is_half_made
@@ -27,7 +25,7 @@ from sampan.network.exposure import Exposure
 from sampan.network.firewall import check_interface_name, table_name
 from sampan.network.foreign import Danger
 from sampan.network.healing import Watch
-from sampan.network.host import Host, KernelSwitches, delete_link_if_there
+from sampan.network.host import Host, delete_link_if_there, open_host
 from sampan.network.namespaces import (
     NamespacePool,
     create_bare,
@@ -39,7 +37,6 @@ from sampan.network.naming import Naming
 from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, is_overlay_of, settle
 from sampan.network.parented import Parented
 from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
-from sampan.network.table import Table
 from sampan.network.uplinks import UplinkWatch
 from sampan.network.warden.client import Spawn, Warden, WardenFailed
 from sampan.network.warden.holds import Held, Wanted
@@ -518,7 +515,7 @@ class Networks:
     async def _host(self) -> Host:
         """Opened by whoever needs it first."""
         if self._opened is None:
-            self._opened = await self._run(lambda: self._opened or _open_host(self.name))
+            self._opened = await self._run(lambda: self._opened or open_host(self.name))
             tables = (self.name, egress.table_name(self.name))
             self._watch = await self._run(lambda: Watch(tables, self._made_by_us))
             self._watch.start(self._on_rules)
@@ -594,13 +591,3 @@ class Networks:
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._thread.submit(function))
-
-
-def _open_host(name: str) -> Host:
-    """On the network thread: sockets and the nft context belong to the namespace they are made in."""
-    links = Rtnl()
-    try:
-        return Host(links, KernelSwitches(), Table(open_nft(), name))
-    except BaseException:
-        links.close()
-        raise
