@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
 import warnings
@@ -222,3 +223,31 @@ def test_packages_have_no_import_side_effects(package: str) -> None:
     init = ROOT.joinpath(*package.split(".")[1:], "__init__.py")
     statements = ast.parse(init.read_text()).body
     assert all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in statements)
+
+
+_WALL = re.compile(r"\btime\.(time|time_ns)\(|\bdatetime\.now\(")
+# Where the wall clock is shown, written down, or compared with a file's time.
+_SHOWN = frozenset(
+    (
+        *("monitor/monitor.py", "monitor/log.py", "monitor/helper.py", "monitor/remote.py"),
+        *("engine/clock.py", "engine/commit.py", "runtime/tool/creating.py"),
+        *("store/garbage.py", "store/import_rootfs.py"),
+    )
+)
+
+
+def _read_the_wall_clock(text: str) -> bool:
+    return bool(_WALL.search(text))
+
+
+def test_deadlines_are_the_monotonic_clocks() -> None:
+    """P-time: a clock that is set kills nobody early and lets nobody wait for ever."""
+    found = {
+        str(path.relative_to(ROOT)) for path in FILES if _read_the_wall_clock(path.read_text())
+    }
+    below = ("monitor/", "engine/", "runtime/", "store/", "network/", "linux/")
+    assert {name for name in found if name.startswith(below)} <= _SHOWN
+    timed = re.compile(r"(deadline|timeout|until)\w* = .*time\.(time|time_ns)\(")
+    assert [path for path in FILES if timed.search(path.read_text())] == []
+    assert _read_the_wall_clock("deadline = time.time() + 5")
+    assert timed.search("deadline = time.time() + 5")

@@ -30,10 +30,14 @@ def test_no_row_is_missing() -> None:
     rows = {}
     for line in TEXT.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if re.fullmatch(r"[RPEGNCA]\d+", cells[0]):
+        if re.fullmatch(r"[RPEGNCA]\d+|P-[a-z]+", cells[0]):
             rows[cells[0]] = cells[-2:]
     expected = {"R": 20, "P": 9, "E": 9, "G": 7, "N": 2, "C": 5, "A": 12}
-    assert set(rows) == {f"{kind}{n + 1}" for kind, count in expected.items() for n in range(count)}
+    promises = "live exit content layer meta clean flow log conc events time pid boot"
+    assert set(rows) == {
+        *(f"{kind}{n + 1}" for kind, count in expected.items() for n in range(count)),
+        *(f"P-{name}" for name in promises.split()),
+    }
     assert [
         row for row, (test, control) in rows.items() if not NAMED.search(test) or not control
     ] == []

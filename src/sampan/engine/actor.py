@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sampan.engine.records import ContainerRecord
+from sampan.engine.records import ContainerRecord, State
 from sampan.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Actor:
         self._write = write
         self._jobs: deque[tuple[Job, asyncio.Future[Any] | None]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._starts: list[asyncio.Future[None]] = []
 
     # -- the queue ---------------------------------------------------------------------------
 
@@ -78,6 +79,14 @@ class Actor:
         """Wait until the queue is empty."""
         while self._worker is not None:
             await asyncio.wait([self._worker])
+
+    async def running(self) -> None:
+        """Wait until its jobs are done and, if it waits for a restart, until it runs."""
+        await self.idle()
+        if self.record.state is State.RESTARTING:
+            future = asyncio.get_running_loop().create_future()
+            self._starts.append(future)
+            await future
 
     def _enqueue(self, job: Job, future: asyncio.Future[Any] | None) -> None:
         self._jobs.append((job, future))
@@ -113,7 +122,7 @@ class Actor:
         Not `durable`: where a crash is made good by reconciliation, so that no fsync is waited for."""
         if durable:
             self._write(record)
-        self.record = record
+        self._take(record)
 
     def save_fact(self, record: ContainerRecord) -> bool:
         """Something that has happened, whatever the database says: readers see it in any case.
@@ -125,8 +134,16 @@ class Actor:
             log.exception("container %s: its row could not be written", record.id[:12])
             return False
         finally:
-            self.record = record
+            self._take(record)
         return True
+
+    def _take(self, record: ContainerRecord) -> None:
+        self.record = record
+        if record.state is not State.RESTARTING:
+            while self._starts:
+                future = self._starts.pop()
+                if not future.done():
+                    future.set_result(None)
 
     def tell_exit(self) -> None:
         """Everybody who waits for an exit learns of the record's."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from sampan.engine import etc, failures, probe, remains, removal, transitions, volumes
 from sampan.engine.actor import Actor
@@ -21,6 +22,8 @@ from sampan.engine.services import Services
 from sampan.engine.steps import run_steps
 from sampan.engine.transitions import Exit
 from sampan.errors import NotModified, SampanError
+
+NEEDED_WITHIN = 5.0  # seconds, as with dockerd
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +205,7 @@ def automatic_start(
     async def begin() -> None:
         if actor.record.state is not expected:
             return
+        await _needed(services, actor)
         try:
             await start(services, actor, automatic=True)
         except NotModified:
@@ -210,6 +214,19 @@ def automatic_start(
             log.error("container %s: could not be restarted: %s", actor.record.id[:12], error)
 
     return begin
+
+
+async def _needed(services: Services, actor: Actor) -> None:
+    """Whose network, namespace or name it uses comes first, where that one is started again too: after a reboot."""
+    host = actor.record.host_config
+    modes = (host.network_mode, host.pid_mode, host.ipc_mode)
+    found = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
+    found += [link.partition(":")[0] for link in host.links or []]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(NEEDED_WITHIN):
+            for ref in found:
+                with suppress(SampanError):  # it is no more, as the start says
+                    await services.containers.actor(ref).running()
 
 
 async def cancel_restart(actor: Actor) -> None:

@@ -83,7 +83,9 @@ async def _apply(monitor: Monitor, before: HostConfig, after: HostConfig) -> lis
     old, new = (build_limits(host, intent.block_devices(host)) for host in (before, after))
     try:
         return await monitor.update(new) if new else []
-    except RequestFailed:
+    except RequestFailed as error:
+        if error.errno == errno.ESRCH:
+            return []  # it ended meanwhile; its next start has them
         try:
             await monitor.update(old)
         except SampanError as error:
