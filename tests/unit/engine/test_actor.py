@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from sampan.engine.actor import Actor
+from sampan.engine.records import State
 from tests.fakes.engine import record
 
 
@@ -85,3 +86,15 @@ async def test_a_database_that_fails_changes_nothing() -> None:
     assert actor.record is before
     assert actor.save_fact(after) is False
     assert actor.record is after
+
+
+async def test_running(actor: Actor) -> None:
+    """Who waits for a restart is waited for, until it runs or will not be started; others are not."""
+    await asyncio.wait_for(actor.running(), 5)
+    for state in (State.RUNNING, State.EXITED):
+        actor.save(record("web", state=State.RESTARTING))
+        waiter = asyncio.create_task(actor.running())
+        done, _ = await asyncio.wait([waiter], timeout=0.05)
+        assert not done
+        actor.save_fact(record("web", state=state))
+        await asyncio.wait_for(waiter, 5)

@@ -87,6 +87,15 @@ async def test_update_that_the_kernel_refuses(
     assert rooms.record("web").host_config.cpu_shares == 512
 
 
+async def test_update_of_one_that_ends(rooms: Rooms) -> None:
+    """Its process is no more and its end is not known yet: the limits are the next start's."""
+    await rooms.create("web", cpu_shares=512)
+    await start.start_container(rooms.services, "web")
+    rooms.monitors.last.fail["update"] = RequestFailed("is not running", 3)
+    assert await update.update_container(rooms.services, "web", HostConfig(cpu_shares=4)) == []
+    assert rooms.record("web").host_config.cpu_shares == 4
+
+
 async def test_update_of_nobody(rooms: Rooms) -> None:
     with pytest.raises(NotFound):
         await update.update_container(rooms.services, "nosuch", HostConfig())
