@@ -134,7 +134,7 @@ async def test_dockers_wait_on_request(
     rooms.monitors.deadly = {9}
     monkeypatch.setattr(stop, "_status", lambda pid: STATUS.format(pid=1, blocked=0, caught=0))
     if option:
-        object.__setattr__(rooms.services, "config", DaemonConfig(full_stop_grace=True))
+        rooms.services.live.config = DaemonConfig(full_stop_grace=True)
     of_image = ContainerConfig(cmd=["sh"], labels={stop.FULL_GRACE: image} if image else None)
     await rooms.add_image("labelled", of_image)
     labels = {stop.FULL_GRACE: label} if label else None
