@@ -222,19 +222,11 @@ async def _needed(services: Services, actor: Actor) -> None:
     modes = (host.network_mode, host.pid_mode, host.ipc_mode)
     found = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
     found += [link.partition(":")[0] for link in host.links or []]
-<<<<<<< HEAD
     for ref in found:
         with suppress(SampanError, TimeoutError):  # where it is no more, the start says so
             other = services.containers.actor(ref)
             async with asyncio.timeout(NEEDED_WITHIN):
                 await other.running()
-=======
-    with suppress(TimeoutError):
-        async with asyncio.timeout(NEEDED_WITHIN):
-            for ref in found:
-                with suppress(SampanError):  # it is no more, as the start says
-                    await services.containers.actor(ref).running()
->>>>>>> bccbb08 (Promises have their table; after a reboot who needs another's network, namespace or name is started after it; an update that meets an end is one of the next start)
 
 
 async def cancel_restart(actor: Actor) -> None:
