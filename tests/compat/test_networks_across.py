@@ -263,6 +263,20 @@ def test_a_network_that_cannot_be_restored(pair: Pair) -> None:
     )
 
 
+def test_a_network_that_was_not_restored_is_removed(pair: Pair) -> None:
+    """With the links that were spared, at once: not only by the next start."""
+    driver = pair.a
+    before = links(driver)
+    create(driver, "--subnet", SUBNET, "--opt", PEERS)
+    made = links(driver)
+    driver.engine.kill()
+    on(driver, f"ip addr del {A}/24 dev wire")
+    driver.engine.start()
+    assert links(driver) == made != before
+    driver.ok("network", "rm", "far")
+    assert links(driver) == before
+
+
 REFUSED = [
     ((), "vxlan: --opt peers=ADDRESS,… or peers=dns:NAME is needed"),
     (("--opt", "peers=x"), "vxlan: peer 'x' is not an IP address"),

@@ -11,6 +11,7 @@ from tests.engines import Driver, Engine, wait_until
 from tests.rootfs import debian_tar
 
 HOST = "192.0.2.2"  # of the engine, as its neighbour sees it
+pytestmark = pytest.mark.timeout(900)  # the first run builds the image
 PACKAGES = ("nginx-light", "redis-server")
 NGINX = ("nginx", "-g", "daemon off; error_log /dev/stderr; master_process on;")
 REDIS = ("redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data")

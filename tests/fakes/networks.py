@@ -139,7 +139,7 @@ class FakeNetworks:
         peers = tuple(item for item in wish.peers if item != local)
         return Overlay(vni=wish.vni, port=wish.port, local=local, peers=peers), wish.mtu or 1450
 
-    def spare(self, link: str) -> None:
+    def spare(self, network_id: str, link: str) -> None:
         self.spared.append(link)
 
     async def remove_bridge(self, network_id: str) -> None:

@@ -28,6 +28,7 @@ from sampan.network.firewall import check_interface_name
 from sampan.spec.egress import SubnetRule, parse
 
 FLOOR, CEILING = 5, 86400  # seconds that an address of a name stays open, whatever its TTL
+SUFFIX = "-egress"  # no bridge's table has a hyphen in its name
 MAX_ADDRESSES = 4096  # of a container and family at a time
 RESOLVERS = "{ 53, 853 }"
 KEY = 12  # characters of the owner's id in names of chains
@@ -77,8 +78,8 @@ class Opened:
 
 
 def table_name(base: str) -> str:
-    """Of the daemon whose own table is `base`. No bridge's table has a hyphen in its name."""
-    return f"{base}-egress"
+    """Of the daemon whose own table is `base`."""
+    return f"{base}{SUFFIX}"
 
 
 def from_message(message: dict[str, object]) -> Egress:

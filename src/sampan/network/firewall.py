@@ -33,6 +33,7 @@ from sampan.network.overlay import NAMES_OFFSET, Overlay
 INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 NFT_IDENTIFIER = re.compile(r"[A-Za-z0-9_.]+\Z")
 FAMILY = "inet"
+OWN = "sampan"  # how the tables of every daemon like us begin
 
 SETS = {
     "bridges": "type ifname;",
@@ -178,11 +179,11 @@ def check_interface_name(name: str) -> str:
 def table_name(bridge: str) -> str:
     """`sampan` for the default bridge; a suffix for others, which two bridges never share."""
     if bridge == DEFAULT_BRIDGE:
-        return "sampan"
+        return OWN
     if NFT_IDENTIFIER.match(bridge):
-        return f"sampan_{bridge}"
+        return f"{OWN}_{bridge}"
     plain = re.sub(r"[^A-Za-z0-9_.]", "_", bridge)
-    return f"sampan_{plain}_{zlib.crc32(bridge.encode()):08x}"
+    return f"{OWN}_{plain}_{zlib.crc32(bridge.encode()):08x}"
 
 
 def elements(rules: Rules) -> Elements:

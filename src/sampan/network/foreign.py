@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from sampan.linux import legacy_iptables
 from sampan.linux.nft import Nft, NftError
+from sampan.network import egress, firewall
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def forward_policies(listing: str) -> set[str]:
 
 def is_own_kind(table: str) -> bool:
     """Whether the table is a daemon's like us."""
-    return table in ("sampan", "sampan-egress") or table.startswith("sampan_")
+    base = table.removesuffix(egress.SUFFIX)
+    return base == firewall.OWN or base.startswith(f"{firewall.OWN}_")
 
 
 def uses_legacy() -> bool:

@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 from sampan.errors import Conflict, InvalidParameter, SampanError
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.netns import Kernel, NetworkThread
-from sampan.network import egress, exposure, peers, publishing
+from sampan.network import egress, exposure, orphans, peers, publishing
 from sampan.network.bridge import Bridge
-from sampan.network.bridge_device import free_subnet, is_half_made
+from sampan.network.bridge_device import free_subnet
 from sampan.network.config import NO_BRIDGE, BridgeConfig, NetworkConfig, ParentConfig
-from sampan.network.endpoint import Endpoint, is_network_of
+from sampan.network.endpoint import Endpoint
 from sampan.network.exposure import Exposure
 from sampan.network.firewall import check_interface_name, table_name
 from sampan.network.foreign import Danger
 from sampan.network.healing import Watch
-from sampan.network.host import Host, delete_link_if_there, open_host
+from sampan.network.host import Host, open_host
 from sampan.network.namespaces import (
     NamespacePool,
     create_bare,
@@ -34,7 +34,7 @@ from sampan.network.namespaces import (
     set_inside,
 )
 from sampan.network.naming import Naming
-from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, is_overlay_of, settle
+from sampan.network.overlay import NAMES_OFFSET, Overlay, OverlayWish, settle
 from sampan.network.parented import Parented
 from sampan.network.setup import BridgeFacts, set_up, switch_back, switch_uplinks, tear_down
 from sampan.network.uplinks import UplinkWatch
@@ -61,7 +61,7 @@ class Networks:
         self._namespaces = NamespacePool(thread, self._create_bare, size=min(config.ready, 1))
         self._bridges: dict[str, Bridge] = {}
         self._parented: dict[str, Parented] = {}
-        self._spared: set[str] = set()
+        self._spared: dict[str, str] = {}  # networks that are not restored → their links
         self._followers: dict[str, asyncio.Task[None]] = {}  # of peers that are found by name
         self._namings: dict[str, tuple[int, Naming]] = {}
         self._published: dict[str, tuple[Sequence[Held], Sequence[str]]] = {}
@@ -136,15 +136,16 @@ class Networks:
             raise SampanError(f"cannot make the bridge {config.bridge}: {error}") from error
         bridge = Bridge(self._thread, host, self._kernel, owned, facts)
         self._bridges[config.network_id] = bridge
+        self._spared.pop(config.network_id, None)
         if owned.overlay is not None:
             await self._join(bridge, owned.peer_name)
         if len(self._bridges) == 1:  # there was nothing that others could drop
             await self._look_at_others()
         return bridge
 
-    def spare(self, link: str) -> None:
-        """A network's that could not be restored: what of it is there stays, containers may be using it."""
-        self._spared.add(link)
+    def spare(self, network_id: str, link: str) -> None:
+        """It could not be restored: what of it is there stays until it is removed, containers may be using it."""
+        self._spared[network_id] = link
 
     async def remove_bridge(self, network_id: str) -> None:
         """Of whatever driver it is. Done twice, it does nothing."""
@@ -156,6 +157,10 @@ class Networks:
         if bridge is not None:
             await self._leave(network_id)
             await bridge.stop(remove=True)
+        spared = self._spared.pop(network_id, None)
+        if spared is not None and spared not in self._known():
+            host = await self._host()
+            await self._run(lambda: orphans.remove_links(host.links, self.name, spared))
 
     async def add_parented(self, config: ParentConfig) -> Parented:
         """A network on a link of the host. Raises Conflict, InvalidParameter, PoolsExhausted, SampanError."""
@@ -170,6 +175,7 @@ class Networks:
         network = Parented(self._thread, host, self._kernel, owned, self.create_namespace)
         await network.set_up()
         self._parented[config.network_id] = network
+        self._spared.pop(config.network_id, None)
         return network
 
     async def settle_overlay(self, wish: OverlayWish, known: str = "") -> tuple[Overlay, int]:
@@ -285,22 +291,14 @@ class Networks:
         """On the thread: one transaction puts the whole table in force."""
         host.table.write()
         switch_uplinks(host, self._config)
+        return orphans.remove(host.links, self.name, self._known(), set(self._spared.values()))
+
+    def _known(self) -> set[str]:
+        """Links that networks stand on."""
         known = {bridge.name for bridge in self._bridges.values()}
-        known |= {network.name for network in self._parented.values()} | self._spared
+        known |= {network.name for network in self._parented.values()}
         known |= {bridge.overlay.link for bridge in self._bridges.values() if bridge.overlay}
-        orphans = [
-            link
-            for link in host.links.links()
-            if is_half_made(link)
-            or (
-                is_network_of(link.alias, self.name)
-                and link.name not in known
-                and not any(is_overlay_of(link.alias, bridge) for bridge in self._spared)
-            )
-        ]
-        for link in orphans:
-            delete_link_if_there(host.links, link.index)
-        return [link.name for link in orphans]
+        return known | set(self._spared.values())
 
     async def set_default_route(self, netns_fd: int, gateways: Sequence[str]) -> None:
         """Of a container that runs; none: it has no way out any more. `netns_fd` stays the caller's."""
@@ -364,18 +362,7 @@ class Networks:
     def _hold_again(self, owner: str, held: Sequence[Held]) -> None:
         if owner in self._warden.request("hello")["holding"]:
             return
-        wishes = [
-            Wanted(
-                item.protocol,
-                item.container_port,
-                (item.address,),
-                item.host_port,
-                item.host_port,
-                item.count,
-            )
-            for item in held
-        ]
-        self._warden.hold(owner, wishes)
+        self._warden.hold(owner, publishing.the_same(held))
 
     def _rearm(self) -> None:
         """The warden died: another one, with all that it held."""

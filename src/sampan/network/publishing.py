@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sampan.linux import conntrack
 from sampan.network.firewall import Forward
-from sampan.network.warden.holds import Held
+from sampan.network.warden.holds import Held, Wanted
 
 
 def forwards(
@@ -29,6 +29,21 @@ def forwards(
                 target_port=item.container_port,
                 count=item.count,
             )
+
+
+def the_same(held: Sequence[Held]) -> list[Wanted]:
+    """Wishes that give these ports again, and no others."""
+    return [
+        Wanted(
+            protocol=item.protocol,
+            container_port=item.container_port,
+            addresses=(item.address,),
+            first=item.host_port,
+            last=item.host_port,
+            count=item.count,
+        )
+        for item in held
+    ]
 
 
 def forget_udp(held: Sequence[Held], addresses: Sequence[IPv4Address | IPv6Address]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.fakes.links import FakeNft
 
-from sampan.network import foreign
-from sampan.network.firewall import Rules, whole
+from sampan.network import egress, foreign
+from sampan.network.firewall import Rules, table_name, whole
 from sampan.network.foreign import Danger
 
 
@@ -41,6 +41,16 @@ def test_whose_rules(
     listing = f"table {table} {{\n{chains}}}\n"
     monkeypatch.setattr(nft, "run", lambda commands: listing)
     assert foreign.look(nft) is danger
+
+
+@pytest.mark.parametrize("bridge", ["sampan0", "br1", "a b-c", "é"])
+def test_every_table_of_ours_is_known(bridge: str) -> None:
+    """By the names that are really given; those that only look alike are another's."""
+    own = table_name(bridge)
+    assert foreign.is_own_kind(own)
+    assert foreign.is_own_kind(egress.table_name(own))
+    assert not foreign.is_own_kind(f"x{own}")
+    assert not foreign.is_own_kind("sampanother")
 
 
 def test_what_is_queued() -> None:

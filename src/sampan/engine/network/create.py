@@ -130,7 +130,7 @@ async def restore_networks(services: Services) -> None:
                 await make_again(services, record)
             except (SampanError, OSError) as error:  # the others are better restored than not
                 log.error("network %s could not be restored: %s", record.name, error)
-                services.networks.spare(link_of(record))
+                services.networks.spare(record.id, link_of(record))
 
 
 def default_record(services: Services) -> NetworkRecord:
