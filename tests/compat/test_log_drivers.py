@@ -6,6 +6,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import Driver, wait_until
+from tests.registries import make_tls
 
 
 def run(driver: Driver, name: str, script: str, *flags: str) -> None:
@@ -169,6 +172,68 @@ def test_syslog(driver: Driver, sink: Sink, form: str) -> None:
     if driver.engine.kind == "sampand":
         found = driver("logs", "web")
         assert (found.out, found.err) == ("out\n", "err\n")
+
+
+LISTENER = """
+import socket, ssl, sys
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+listener = socket.create_server(("127.0.0.1", 6514))
+print("ready", flush=True)
+while True:
+    raw, _ = listener.accept()
+    try:
+        with context.wrap_socket(raw, server_side=True) as connection:
+            while data := connection.recv(65536):
+                sys.stdout.write(data.decode())
+                sys.stdout.flush()
+    except OSError:
+        pass
+"""
+
+
+@pytest.fixture
+def tls_listener(driver: Driver, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A syslog server with TLS at 127.0.0.1:6514 of the engine's host: its authority, and what it has got."""
+    tls = make_tls(tmp_path, "127.0.0.1")
+    output = tmp_path / "got"
+    words = [
+        *driver.engine.host.enter(),
+        sys.executable,
+        "-c",
+        LISTENER,
+        *map(str, tls.pair("server")),
+    ]
+    with open(output, "wb") as file, subprocess.Popen(words, stdout=file) as process:
+        try:
+            wait_until(lambda: output.read_text().startswith("ready"), "the listener")
+            yield tls.authority, output
+        finally:
+            process.kill()
+
+
+def test_syslog_over_tls(driver: Driver, tls_listener: tuple[Path, Path]) -> None:
+    """Messages come through; a server that nobody vouches for is refused at the start, unless one says so."""
+    authority, output = tls_listener
+    address = "tcp+tls://127.0.0.1:6514"
+    for number, trust in enumerate(
+        ({"syslog_tls_ca_cert": str(authority)}, {"syslog_tls_skip_verify": "1"})
+    ):
+        options = log_opts(syslog_address=address, tag="{{.Name}}", **trust)
+        run(driver, f"web{number}", "echo out", "--log-driver", "syslog", *options)
+        wait_until(lambda n=number: f"web{n}[" in output.read_text(), "the message")
+    for trust, complaint in (
+        ({}, "x509: certificate signed by unknown authority"),
+        ({"syslog_tls_ca_cert": "/nope"}, "no such file or directory"),
+    ):
+        options = log_opts(syslog_address=address, **trust)
+        refused = driver("run", "--rm", "--log-driver", "syslog", *options, "busybox", "true")
+        assert refused.code in (
+            125,
+            127,
+        )  # an error that says "no such file", the client counts as 127
+        assert complaint in refused.err
+        assert "failed to initialize logging driver" in refused.err
 
 
 @pytest.mark.parametrize("sink", [socket.SOCK_STREAM], indirect=True)

@@ -217,6 +217,15 @@ def _reason_of(error: Exception) -> tuple[str, bool]:
     return f"{type(error).__name__}: {clean(str(error))[:200]}", False
 
 
+def tls_failure(error: OSError) -> str:
+    """Go's words for a handshake that failed, or a certificate's file that is none."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: {_certificate(error)}"
+    if isinstance(error, ssl.SSLError):
+        return _alert(str(error))
+    return "i/o timeout" if isinstance(error, TimeoutError) else _system(error)
+
+
 def _certificate(error: Exception) -> str:
     """Go's words for the reasons OpenSSL gives."""
     code = getattr(error, "verify_code", 0)

@@ -225,7 +225,9 @@ class PrepareLog(Step[Launch]):
                 options, "fluentd-async-connect"
             )
             where = log_addresses.address(driver, options)
-            reached = await log_addresses.reach(where, must_answer=not asynchronous)
+            reached = await log_addresses.reach(
+                where, must_answer=not asynchronous, tls=plan.remote.tls
+            )
             plan = replace(plan, remote=replace(plan.remote, address=reached.to_message()))
         launch.log = plan
 

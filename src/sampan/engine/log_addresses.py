@@ -11,8 +11,10 @@ import os
 import socket
 from collections.abc import Mapping
 
+from sampan.distribution.failures import tls_failure
 from sampan.errors import InvalidParameter, SampanError
 from sampan.monitor.messages import RemoteAddress
+from sampan.monitor.tls import client_context
 
 DEADLINE = 10.0  # seconds
 JOURNAL = "/run/systemd/journal/socket"
@@ -64,14 +66,26 @@ def syslog_address(options: Mapping[str, str]) -> RemoteAddress:
     protocol, separator, rest = text.partition("://")
     if not separator or protocol not in ("udp", "tcp", "tcp+tls", "unix", "unixgram"):
         raise InvalidParameter(f"syslog-address should be in form proto://address, got {text}")
-    if protocol == "tcp+tls":
-        raise InvalidParameter("syslog over TLS is not supported by sampan: use a local relay")
     if protocol in ("unix", "unixgram"):
         if not os.path.exists(rest):
             raise InvalidParameter(f"stat {rest}: no such file or directory")
         return RemoteAddress(protocol, rest)
     host, port = _host_port(rest, 514, f"invalid syslog-address {text}")
     return RemoteAddress(protocol, host, port)
+
+
+def tls_options(options: Mapping[str, str]) -> dict[str, str | bool]:
+    """`RemoteLog.tls`; empty without TLS. As with dockerd, that `syslog-tls-skip-verify` is there is enough."""
+    where = syslog_address(options)
+    if where.protocol != "tcp+tls":
+        return {}
+    return {
+        "server_name": where.host,
+        "ca": options.get("syslog-tls-ca-cert", ""),
+        "certificate": options.get("syslog-tls-cert", ""),
+        "key": options.get("syslog-tls-key", "") or options.get("syslog-tls-cert", ""),
+        "skip_verify": "syslog-tls-skip-verify" in options,
+    }
 
 
 def fluentd_address(options: Mapping[str, str]) -> RemoteAddress:
@@ -99,8 +113,12 @@ def _host_port(text: str, default: int, complaint: str) -> tuple[str, int]:
 # -- at the start ------------------------------------------------------------------------------
 
 
-async def reach(where: RemoteAddress, *, must_answer: bool) -> RemoteAddress:
-    """The address in numbers, at which (with `must_answer`) somebody listens. Raises SampanError."""
+async def reach(
+    where: RemoteAddress, *, must_answer: bool, tls: Mapping[str, object]
+) -> RemoteAddress:
+    """The address in numbers, at which (with `must_answer`) somebody listens, whom we trust if it is by TLS.
+
+    Raises SampanError."""
     try:
         if where.protocol == "local":
             return _local_syslog()
@@ -108,11 +126,14 @@ async def reach(where: RemoteAddress, *, must_answer: bool) -> RemoteAddress:
             if must_answer:
                 _try_unix(where)
             return where
-        return await _try_network(where, must_answer=must_answer)
+        reached = await _try_network(where, must_answer=must_answer)
+        if must_answer and tls:
+            await _try_tls(reached, tls)
+        return reached
     except OSError as error:
         number = error.errno or 0
         reason = (os.strerror(number) if number > 0 else str(error.strerror or error)).lower()
-        text = f"dial {where.protocol} {where.shown()}: connect: {reason}"
+        text = f"dial {where.protocol.removesuffix('+tls')} {where.shown()}: connect: {reason}"
         raise SampanError(f"failed to initialize logging driver: {text}") from None
 
 
@@ -139,15 +160,29 @@ def _try_unix(where: RemoteAddress) -> None:
         sock.connect(where.host)
 
 
+async def _try_tls(where: RemoteAddress, tls: Mapping[str, object]) -> None:
+    """Raises SampanError."""
+    try:
+        context = await asyncio.to_thread(client_context, tls)
+        async with asyncio.timeout(DEADLINE):
+            _, writer = await asyncio.open_connection(
+                where.host, where.port, ssl=context, server_hostname=str(tls["server_name"])
+            )
+        writer.transport.abort()
+    except (OSError, TimeoutError) as error:
+        raise SampanError(f"failed to initialize logging driver: {tls_failure(error)}") from None
+
+
 async def _try_network(where: RemoteAddress, *, must_answer: bool) -> RemoteAddress:
-    kind = socket.SOCK_STREAM if where.protocol == "tcp" else socket.SOCK_DGRAM
+    stream = where.protocol.startswith("tcp")
+    kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(DEADLINE):
             found = await loop.getaddrinfo(where.host, where.port, type=kind)
             family, _, _, _, numbers = found[0]
             reached = RemoteAddress(where.protocol, str(numbers[0]), where.port)
-            if must_answer and where.protocol == "tcp":
+            if must_answer and stream:
                 with socket.socket(family, kind) as sock:
                     sock.setblocking(False)
                     await loop.sock_connect(sock, numbers)

@@ -137,4 +137,5 @@ def _remote(
         max_retries=int(options.get("fluentd-max-retries") or 0),
         sub_second=switch(options, "fluentd-sub-second-precision"),
         request_ack=switch(options, "fluentd-request-ack"),
+        tls=log_addresses.tls_options(options),
     )

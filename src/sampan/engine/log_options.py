@@ -21,7 +21,13 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "json-file": _FILES | _CHOSEN | _COMMON | _CACHE,
     "local": _FILES | _COMMON | _CACHE,
     "none": _COMMON,
-    "syslog": _CHOSEN | _COMMON | _CACHE | {"syslog-address", "syslog-facility", "syslog-format"},
+    "syslog": _CHOSEN
+    | _COMMON
+    | _CACHE
+    | {
+        *("syslog-address", "syslog-facility", "syslog-format", "syslog-tls-ca-cert"),
+        *("syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify"),
+    },
     "journald": _CHOSEN | _COMMON | _CACHE,
     "fluentd": _CHOSEN
     | _COMMON

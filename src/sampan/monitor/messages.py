@@ -159,7 +159,7 @@ class WaitOptions:
 
 @dataclass(frozen=True, slots=True)
 class RemoteAddress:
-    """`protocol`: tcp, udp, unix, unixgram; `host`: in numbers, or a path."""
+    """`protocol`: tcp, tcp+tls, udp, unix, unixgram; `host`: in numbers, or a path."""
 
     protocol: str
     host: str
@@ -193,6 +193,8 @@ class RemoteLog:
     max_retries: int = 0  # 0: for ever
     sub_second: bool = False
     request_ack: bool = False
+    tls: Message = field(default_factory=dict)
+    """Of tcp+tls: `server_name`; paths `ca certificate key`, "" for none; `skip_verify`."""
 
     def to_message(self) -> Message:
         return asdict(self)

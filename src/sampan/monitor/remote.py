@@ -1,6 +1,6 @@
 """A container's log that is sent away: lines become messages, which wait, bounded, for a socket that takes them.
 
-    connecting ─▶ connected ─▶ (lost) ─▶ wait, longer each time ─▶ connecting …
+    connecting (─▶ shaking hands, with TLS) ─▶ connected ─▶ (lost) ─▶ wait, longer each time ─▶ connecting …
 
 What is full is the container's affair when the log is `blocking` (`room` is False, and nothing is read of
 its output), else the oldest messages go and are counted. Nothing here ever blocks but `close`, a moment.
@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from sampan.monitor.loop import IN, OUT, Loop, Timer
 from sampan.monitor.messages import RemoteAddress, RemoteLog
+from sampan.monitor.tls import TlsSocket
 from sampan.wire.fluentd import AckReader, FluentdEncoder
 from sampan.wire.journald import JournalEncoder
 from sampan.wire.lines import Lines
@@ -25,6 +26,8 @@ from sampan.wire.syslog import SyslogEncoder
 
 LAST_WORDS = 3.0  # seconds for what waits when the container has ended
 LONGEST_WAIT = 60.0
+GOODBYE = 1.0  # for a server's side of the end, with TLS
+_STREAMS = ("tcp", "tcp+tls", "unix")
 _ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
 
 Encode = Callable[[bytes, str, bool, int], tuple[bytes, str]]
@@ -88,7 +91,7 @@ class Remote:
         self._size = 0
         self._owed = False  # `room` was refused: `on_room` is to be called
         self._begun = 0  # bytes of the first message that are gone
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | TlsSocket | None = None
         self._connected = False
         self._acks = AckReader()
         self._failures = 0
@@ -115,6 +118,8 @@ class Remote:
         deadline = time.monotonic() + LAST_WORDS
         self._push_until(deadline)
         self.dropped += len(self._waiting)
+        if isinstance(self._socket, TlsSocket) and self._connected:
+            self._socket.finish(GOODBYE)
         self._hang_up()
 
     # -- messages ----------------------------------------------------------------------------
@@ -127,18 +132,20 @@ class Remote:
             item = self._encode(line, stream, partial, moment)
             self._waiting.append(item)
             self._size += len(item[0])
-        while not self._blocking and self._size > self._options.buffer_limit:
-            self._drop()
+        while not self._blocking and self._size > self._options.buffer_limit and self._drop():
+            pass
 
-    def _drop(self) -> None:
-        """The oldest that has not been begun."""
-        if self._begun and len(self._waiting) < 2:
-            return
-        index = 1 if self._begun else 0
+    def _drop(self) -> bool:
+        """The oldest that has not been begun; False when there is none."""
+        # TLS: what had to wait is encrypted already, and must come again as it was.
+        index = 1 if self._begun or isinstance(self._socket, TlsSocket) else 0
+        if len(self._waiting) <= index:
+            return False
         message, _ = self._waiting[index]
         del self._waiting[index]
         self._size -= len(message)
         self.dropped += 1
+        return True
 
     def _flush(self) -> None:
         if self._socket is None or not self._connected:
@@ -160,7 +167,7 @@ class Remote:
             self._owed = False
             self._on_room()
 
-    def _send_one(self, sock: socket.socket) -> None:
+    def _send_one(self, sock: socket.socket | TlsSocket) -> None:
         message, chunk = self._waiting[0]
         try:
             sent = sock.send(memoryview(message)[self._begun :])
@@ -184,7 +191,7 @@ class Remote:
     def _connect(self) -> None:
         self._timer = None
         address = self._address
-        stream = address.protocol in ("tcp", "unix")
+        stream = address.protocol in _STREAMS
         family = (
             socket.AF_UNIX
             if address.protocol.startswith("unix")
@@ -193,19 +200,18 @@ class Remote:
             else socket.AF_INET
         )
         kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
-        self._socket = socket.socket(family, kind | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        sock = self._socket = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+        sock.setblocking(False)
         target = address.host if family == socket.AF_UNIX else (address.host, address.port)
         try:
-            self._socket.connect(target)
+            sock.connect(target)
         except BlockingIOError:
-            self._loop.watch(self._socket.fileno(), OUT, self._on_connected)
+            self._loop.watch(sock.fileno(), OUT, self._on_connected)
             return
         except OSError as error:
             self._lost(error)
             return
-        self._connected = True
-        self._flush()
+        self._on_connected(OUT)
 
     def _on_connected(self, _events: int) -> None:
         assert self._socket is not None
@@ -213,8 +219,32 @@ class Remote:
         if number:
             self._lost(OSError(number, os.strerror(number)))
             return
+        if self._address.protocol == "tcp+tls":
+            self._begin_tls()
+            return
         self._connected = True
         self._flush()
+
+    def _begin_tls(self) -> None:
+        assert isinstance(self._socket, socket.socket)
+        try:
+            self._socket = TlsSocket(self._socket, self._options.tls)
+        except OSError as error:
+            self._lost(error)
+            return
+        self._shake_hands(OUT)
+
+    def _shake_hands(self, _events: int) -> None:
+        assert isinstance(self._socket, TlsSocket)
+        try:
+            self._connected = self._socket.handshake()
+        except OSError as error:
+            self._lost(error)
+            return
+        if self._connected:
+            self._flush()
+        else:
+            self._loop.watch(self._socket.fileno(), self._socket.wanted, self._shake_hands)
 
     def _on_ready(self, events: int) -> None:
         assert self._socket is not None
@@ -234,7 +264,7 @@ class Remote:
     def _take(self, data: bytes) -> bool:
         """What the server says: acknowledgements, or its end."""
         if not data:
-            if self._address.protocol in ("tcp", "unix"):
+            if self._address.protocol in _STREAMS:
                 self._lost(OSError(errno.ECONNRESET, "connection closed"))
                 return False
             return True
@@ -286,8 +316,23 @@ class Remote:
                 poll.register(sock, select.POLLOUT)
                 if not poll.poll(LAST_WORDS * 1000) or sock.getsockopt(*_ERROR):
                     return
+                sock = self._secured(sock, deadline)
             while self._waiting and time.monotonic() < deadline:
                 sock.settimeout(max(0.001, deadline - time.monotonic()))
                 self._send_one(sock)
         except OSError:
             pass  # counted by the caller
+
+    def _secured(
+        self, sock: socket.socket | TlsSocket, deadline: float
+    ) -> socket.socket | TlsSocket:
+        """Waits for the handshake, where there is one. Raises OSError."""
+        if self._address.protocol != "tcp+tls":
+            return sock
+        if not isinstance(sock, TlsSocket):
+            sock = self._socket = TlsSocket(sock, self._options.tls)
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        self._connected = sock.handshake()
+        if not self._connected:
+            raise TimeoutError
+        return sock

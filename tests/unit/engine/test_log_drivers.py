@@ -199,9 +199,11 @@ def test_fluentd_addresses(text: str, address: RemoteAddress) -> None:
 async def test_nobody_listens() -> None:
     """The start fails with what connect(2) said; names become numbers."""
     with pytest.raises(SampanError) as caught:
-        await log_addresses.reach(RemoteAddress("tcp", "127.0.0.1", 1), must_answer=True)
+        await log_addresses.reach(RemoteAddress("tcp", "127.0.0.1", 1), must_answer=True, tls={})
     assert str(caught.value) == (
         "failed to initialize logging driver: dial tcp 127.0.0.1:1: connect: connection refused"
     )
-    found = await log_addresses.reach(RemoteAddress("tcp", "localhost", 1), must_answer=False)
+    found = await log_addresses.reach(
+        RemoteAddress("tcp", "localhost", 1), must_answer=False, tls={}
+    )
     assert found.host in ("127.0.0.1", "::1")
