@@ -56,7 +56,7 @@ def receive(request: Callable[[], Response], path: str) -> None:
         for piece in response.pieces():
             write_all(STDOUT, piece)
         return
-    temporary = f"{path}.{os.getpid()}.part"
+    temporary, descriptor = f"{path}.{os.getpid()}.part", -1
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -66,7 +66,8 @@ def receive(request: Callable[[], Response], path: str) -> None:
             os.close(descriptor)
         os.rename(temporary, path)
     except OSError as error:
-        raise Failure(f"{error.strerror}: {path}") from None
+        verb, name = ("open", temporary) if descriptor < 0 else ("write", path)
+        raise Failure(f"{verb} {name}: {os.strerror(error.errno or 0).lower()}") from None
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from sampan.cli.failure import Failure
+
 STDOUT = 1
 STDERR = 2
 
@@ -17,13 +19,21 @@ def encode(text: str) -> bytes:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write everything, also to a descriptor that somebody else made non-blocking."""
+    """Write everything, also to a descriptor that somebody else made non-blocking.
+
+    Raises BrokenPipeError; OSError, which for standard output is a Failure with docker's text."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
             _wait_writable(descriptor)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if descriptor != STDOUT:
+                raise
+            raise Failure(f"write /dev/stdout: {os.strerror(error.errno or 0).lower()}") from None
 
 
 def out(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan.cli import archives
 from sampan.cli.archives import check_output
 from sampan.cli.failure import Failure
 
@@ -85,3 +87,27 @@ def test_files_old_and_new(tmp_path: Path) -> None:
     check_output("save image", str(tmp_path / "new"))
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "kept"
+
+
+class _Answer:
+    def pieces(self) -> list[bytes]:
+        return [b"first", b"second"]
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says so, what was there before stays, and nothing lies beside it."""
+    path = tmp_path / "out"
+    path.write_text("before")
+    real = archives.write_all
+
+    def full(descriptor: int, data: bytes) -> None:
+        if data == b"second":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor, data)
+
+    monkeypatch.setattr(archives, "write_all", full)
+    with pytest.raises(Failure) as caught:
+        archives.receive(_Answer, str(path))  # type: ignore[arg-type]
+    assert str(caught.value) == f"write {path}: no space left on device"
+    assert os.listdir(tmp_path) == ["out"]
+    assert path.read_text() == "before"

@@ -154,6 +154,17 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGPIPE
 
 
+@pytest.mark.parametrize("words", ["ps", "save busybox", "images -q", "--version", "pull --help"])
+def test_an_output_that_is_full(tmp_path: Path, words: str) -> None:
+    """docker's words for it, and a failure; docker's lists would end with 0 as if they had been written."""
+    with cli_cases.daemon(tmp_path) as server, open("/dev/full", "wb") as full:
+        server.routes["GET /images/get"] = Answer(200, body=b"x" * 1000)
+        command = [*COMMAND, "-H", server.host, *words.split()]
+        done = subprocess.run(command, stdout=full, stderr=-1, timeout=20)
+    assert done.stderr == b"write /dev/stdout: no space left on device\n"
+    assert done.returncode == 1
+
+
 def test_run_says_so_instead(tmp_path: Path) -> None:
     with cli_cases.daemon(tmp_path) as server:
         process = subprocess.Popen(
