@@ -56,6 +56,31 @@ def test_rotation(driver: Driver, kind: str) -> None:
     wait_until(lambda: list(home.glob("**/*.gz")), "a packed file")
 
 
+def test_tail_of_two_streams_over_packed_files(driver: Driver) -> None:
+    """The last n lines of both streams are the end of the whole; one stream alone has its share of those."""
+    options = log_opts(max_size="20k", max_file="5", compress="true")
+    script = "i=100; while [ $i -lt 800 ]; do echo o$i; echo e$i >&2; i=$((i+1)); done"
+    run(driver, "l1", script, *options)
+    home = driver.engine.data_root / "containers" / driver.inspect("l1")["Id"]
+    wait_until(lambda: list(home.glob("**/*.gz")), "a packed file")
+
+    def logs(query: str) -> list[str]:
+        body = driver.engine.request("GET", f"/containers/l1/logs?{query}")[1]
+        return re.findall(r"[oe]\d{3}", body)
+
+    whole = logs("stdout=1&stderr=1")
+    assert len(whole) > 600
+    for letter in "oe":
+        numbers = [int(word[1:]) for word in whole if word[0] == letter]
+        assert numbers == list(range(800 - len(numbers), 800))
+    for count in (1, 2, 7, 400, len(whole), 5000):
+        last = whole[-count:]
+        assert logs(f"stdout=1&stderr=1&tail={count}") == last
+        for stream, letter in (("stdout", "o"), ("stderr", "e")):
+            found = logs(f"{stream}=1&tail={count}")
+            assert found == [word for word in last if word[0] == letter]
+
+
 def test_local(driver: Driver) -> None:
     """No path is shown; both streams are read back with their times."""
     run(driver, "l1", "echo out; echo err >&2", "--log-driver", "local")
