@@ -1,6 +1,6 @@
 """A process that works on a store and kills itself at the N-th call that changes a disk.
 
-    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, prune, volume, snapshot, pull (a name),
+    python -m tests.fakes.dying DATA-ROOT ACTION N ARCHIVE      ACTION: load, import, rmi, prune, tag, volume, snapshot, pull or push (a name),
                                                              commit, commit-copy, unshare (of the container `box`)
 
 Exits with 0 when the action was over before the N-th call, and dies by SIGKILL otherwise.
@@ -66,6 +66,10 @@ async def act(store: Store, action: str, archive: str) -> None:
         await store.load(chunks(archive), lambda message: None)
     elif action == "pull":
         await pull(store, archive)
+    elif action == "push":
+        await push(store, archive)
+    elif action == "tag":
+        store.tag("old:1", repo="old", tag="2")
     elif action == "import":
         await store.import_rootfs(chunks(archive), reference="new:1", changes=["CMD sh"])
     elif action == "rmi":
@@ -123,6 +127,11 @@ async def commit_box(store: Store, name: str, *, copy: bool) -> Image:
 async def pull(store: Store, name: str) -> None:
     distribution = Distribution(store, Options(certs_dirs=()))
     await distribution.pull(parse(name), None, NOBODY, lambda message: None)
+
+
+async def push(store: Store, name: str) -> None:
+    distribution = Distribution(store, Options(certs_dirs=()))
+    await distribution.push(parse(name), NOBODY, lambda message: None)
 
 
 async def main(root: str, action: str, at: int, archive: str) -> None:

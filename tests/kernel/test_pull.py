@@ -23,11 +23,13 @@ from sampan.store.decompress import zstd
 from sampan.store.images import Image
 from sampan.store.store import Store, open_store
 from tests.archives import archive, directory, file
+from tests.fakes.dying import commit_box
 from tests.fakes.images import Document, make_config, make_image, make_index, plain_layer
 from tests.fakes.registry import Registry, answer
 from tests.fakes.spawn import ForkingSpawner
 from tests.kernel.test_load import NOTHING, leftovers, run
 from tests.kernel.test_store_crash import check, die, restart
+from tests.stores import stream
 from tests.unit.distribution.conftest import options
 
 LOWER = archive(directory("d"), file("d/kept", b"1"), file("d/gone", b"2"))
@@ -273,3 +275,33 @@ async def test_every_point_of_death(tmp_path: Path, spawner: ForkingSpawner) -> 
             at += 1 if at < 8 else 6
         assert deaths >= 8
         assert resumed >= 2, "no death left a part, so that was not tested"
+
+
+@pytest.mark.timeout(300)
+async def test_every_point_of_death_of_a_push(tmp_path: Path, spawner: ForkingSpawner) -> None:
+    """kill -9 while a committed layer is made a tar, compressed and sent: the tar is gone, and a repetition succeeds."""
+    async with Registry() as registry:
+        root = tmp_path / "data"
+        store = await restart(root, spawner)
+        base = await store.import_rootfs(stream(LOWER), reference="old:1")
+        store.snapshots.prepare("box", base.top)
+        Path(store.snapshots.upper_path("box"), "new").write_bytes(os.urandom(200_000))
+        name = f"{registry.authority}/new:1"
+        image = await commit_box(store, name, copy=False)
+        await store.close()
+        deaths, at = 0, 1
+        while await asyncio.to_thread(die, root, "push", at, Path(name)):
+            deaths += 1
+            store = await restart(root, spawner)
+            check(store)
+            assert store.images.resolve(name).id == image.id
+            house = House(store)
+            await house.distribution.push(parse(name), NOBODY, house.messages.append)
+            assert registry.manifests["new"]["1"]
+            registry.blobs.clear()
+            registry.manifests.clear()
+            await store.trash.empty()
+            assert leftovers(store) == NOTHING
+            await house.close()
+            at += 1 if at < 8 else 4
+        assert deaths >= 5
