@@ -27,6 +27,7 @@ from sampan.spec.egress import Policy, parse
 log = logging.getLogger(__name__)
 
 AGAIN = 10.0  # seconds until the same refusal is told of again
+SPARE = 1  # seconds more than was said: who asks all the time costs one change a second
 BURST, RATE = 20.0, 2.0  # refusals that a container is told of at once, and each second
 
 IPAddress = IPv4Address | IPv6Address
@@ -163,8 +164,8 @@ class Policies:
             for port in ports:
                 item = Opened(address, port)
                 if opened.get(item, 0.0) < now + seconds:
-                    wanted.setdefault(seconds, []).append(item)
-                    opened[item] = now + seconds
+                    wanted.setdefault(seconds + SPARE, []).append(item)
+                    opened[item] = now + seconds + SPARE
         if len(opened) > MAX_ADDRESSES // 2:  # a port is two elements
             return False
         held.opened = opened

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -17,11 +18,11 @@ from sampan.errors import ProtocolError
 from sampan.linux.constants import CLONE_NEWNET
 from sampan.linux.kernel import LinuxKernel
 from sampan.linux.nft import open_nft
+from sampan.network.warden import upstream
 from sampan.network.warden.egress import Policies
 from sampan.network.warden.hosts import Neighbourhood, merged
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.names import TTL, Names, View
-from sampan.network.warden.upstream import Upstream
 from sampan.spec.egress import Policy, is_public
 from sampan.wire import dns
 
@@ -31,6 +32,7 @@ ADDRESS = "127.0.0.11"
 BATCH = 64
 TCP_PATIENCE = 10.0  # seconds for a client that says nothing
 MAX_CLIENTS = 64  # TCP connections of one container
+MAX_ASKED = upstream.MAX_ASKED // 2  # of one container's questions at a time: one is not all
 TABLE = "sampan_names"
 
 Reply = Callable[[bytes], None]
@@ -56,11 +58,12 @@ class Servers:
         self._names = names
         self._hosts = hosts
         self._policies = policies
-        self._upstream = Upstream(loop)
+        self._upstream = upstream.Upstream(loop)
         self._kernel = LinuxKernel()
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
-        self._clients: dict[str, int] = {}
+        self._clients: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
 
     def serve(self, owner: str, netns_fd: int) -> None:
         """Sockets and the rule in the namespace. All or nothing. Raises OSError."""
@@ -105,18 +108,16 @@ class Servers:
             client, _ = sock.accept()
         except OSError:
             return
-        if self._clients.get(owner, 0) >= MAX_CLIENTS:
+        if self._clients[owner] >= MAX_CLIENTS:
             client.close()
             return
-        self._clients[owner] = self._clients.get(owner, 0) + 1
+        self._clients[owner] += 1
         Stream(
             self._loop, client, partial(self.handle, owner, tcp=True), partial(self._left, owner)
         )
 
     def _left(self, owner: str) -> None:
-        self._clients[owner] -= 1
-        if not self._clients[owner]:
-            del self._clients[owner]
+        _count_down(self._clients, owner)
 
     def handle(self, owner: str, data: bytes, reply: Reply, *, tcp: bool) -> None:
         view = self._names.view(owner)
@@ -149,6 +150,7 @@ class Servers:
         policy = self._policies.policy(owner)
 
         def answered(answer: bytes | None) -> None:
+            _count_down(self._asked, owner)
             if answer is None:
                 reply(dns.build_answer(query, code=dns.SERVFAIL))
             elif policy is None or self._opens(owner, policy, query, answer):
@@ -164,6 +166,10 @@ class Servers:
             self._policies.refused_name(owner, query.name, "not in the list")
             reply(dns.build_answer(query, code=dns.REFUSED))
             return
+        if self._asked[owner] >= MAX_ASKED:
+            reply(dns.build_answer(query, code=dns.SERVFAIL))
+            return
+        self._asked[owner] += 1
         self._upstream.ask(data, query, view.servers, answered, tcp=tcp)
 
     def _opens(self, owner: str, policy: Policy, query: dns.Query, answer: bytes) -> bool:
@@ -243,6 +249,12 @@ class Stream:
             sent = 0
         if sent != len(answer) + 2:
             self.close()
+
+
+def _count_down(counts: Counter[str], owner: str) -> None:
+    counts[owner] -= 1
+    if not counts[owner]:
+        del counts[owner]
 
 
 def _open_sockets() -> tuple[socket.socket, socket.socket]:

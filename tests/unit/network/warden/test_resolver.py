@@ -12,7 +12,7 @@ import pytest
 from sampan.network.warden.hosts import Neighbourhood
 from sampan.network.warden.loop import Loop
 from sampan.network.warden.names import Names, View
-from sampan.network.warden.resolver import Servers
+from sampan.network.warden.resolver import MAX_ASKED, Servers
 from sampan.spec.egress import Policy, parse
 from sampan.wire import dns
 
@@ -169,3 +169,28 @@ def test_too_many_addresses(made: tuple[Servers, Asked]) -> None:
     asked.records, asked.full = [record(WWW, PUBLIC)], True
     assert code(servers, question(name(WWW)), tcp=False) == dns.REFUSED
     assert asked.told == [(WWW, "too many addresses are open")]
+
+
+def test_a_flood_of_names(made: tuple[Servers, Asked]) -> None:
+    """One container's questions that nobody answers are not all that can be asked: another's still are, and its own
+    again when it has had answers."""
+    servers, asked = made
+    waiting: list[Callable[[bytes | None], None]] = []
+    other = "b" * 64
+    servers._names.put(other, View(servers=("192.0.2.53",)))
+
+    def ask(data: bytes, query: dns.Query, to: object, answered: Any, *, tcp: bool) -> None:
+        waiting.append(answered)
+
+    asked.ask = ask  # type: ignore[method-assign]
+    answers: list[bytes] = []
+    for _ in range(MAX_ASKED + 7):
+        servers.handle(OWNER, question(name(WWW)), answers.append, tcp=False)
+    assert len(waiting) == MAX_ASKED
+    assert [answer[3] & dns.RCODE for answer in answers] == [dns.SERVFAIL] * 7
+    servers.handle(other, question(name(WWW)), answers.append, tcp=False)
+    assert len(waiting) == MAX_ASKED + 1
+    while waiting:
+        waiting.pop()(None)
+    servers.handle(OWNER, question(name(WWW)), answers.append, tcp=False)
+    assert len(waiting) == 1
