@@ -57,6 +57,7 @@ class Outcome:
 def pytest_script(*paths: str) -> str:
     """Runs these tests in there, a line a result."""
     words = "-v --color=no --tb=short -p no:cacheprovider -o console_output_style=classic"
+    words += " -o tmp_path_retention_policy=none"  # /tmp is memory there
     return f"""\
 mkdir -p /usr/local/bin
 busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip

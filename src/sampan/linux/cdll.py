@@ -85,8 +85,8 @@ else:
         class PyDLL(CDLL):
             _kind = _LockedFunction
 
-        def create_string_buffer(content, size):
-            buffer = (c_char * size)()
+        def create_string_buffer(content, size=None):
+            buffer = (c_char * (len(content) + 1 if size is None else size))()
             buffer.raw = content
             return buffer
 
