@@ -1,4 +1,4 @@
-"""A disk that fills up at any point of a load, an import or a commit: an error that says so, and nothing left behind."""
+"""A disk that fills up at any point of a load, an import, a commit or a push: an error that says so, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sampan.store import unpack
 from sampan.store.disk import disk_told
 from sampan.store.store import Store, open_store
 from tests.archives import archive, directory, file
-from tests.fakes.dying import commit_box
+from tests.fakes.dying import commit_box, push
+from tests.fakes.registry import Registry
 from tests.fakes.spawn import ForkingSpawner
 from tests.kernel.test_load import NOTHING, docker_archive, leftovers
 from tests.stores import stream
@@ -114,3 +115,19 @@ async def test_others_keep_some_room(store: Store, monkeypatch: pytest.MonkeyPat
         await store.load(stream(docker_archive(["new:1"], LARGE)), lambda message: None)
     assert caught.value.errno == errno.ENOSPC
     assert leftovers(store) == NOTHING
+
+
+@pytest.mark.parametrize("left", [0, 4096, 65536])
+async def test_a_push_on_a_full_disk(store: Store, small: Path, left: int) -> None:
+    """It needs no room for what it compresses; if its row cannot be written it says why, and leaves nothing."""
+    async with Registry() as registry:
+        name = f"{registry.authority}/made:1"
+        await store.import_rootfs(stream(LARGE), reference=name)
+        ballast = fill(small, left)
+        failure = await failure_of(lambda: push(store, name))
+        ballast.unlink()
+        assert failure is None or "no space left" in str(failure).lower()
+        assert leftovers(store) == NOTHING
+        await push(store, name)
+        assert (await store.check()).problems == []
+        assert registry.requests("PUT", "/v2/made/manifests/1")

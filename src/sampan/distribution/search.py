@@ -118,14 +118,29 @@ def split_term(term: str) -> tuple[str, str]:
 async def _ask(
     client: Client, authority: str, word: str, limit: int, authorization: str | None
 ) -> list[SearchResult]:
-    ways = await hosts_of(client, authority)
-    for host in ways[:-1]:
+    """The first way that answers. Docker Hub's failures are told as they are, others' name the endpoint."""
+    failures: list[tuple[Host, Unreachable]] = []
+    for host in await hosts_of(client, authority):
         try:
             return await _ask_host(client, host, word, limit, authorization)
         except Unreachable as error:
-            if not error.connecting:
+            if authority == HUB_SEARCH or not error.connecting:
                 raise
-    return await _ask_host(client, ways[-1], word, limit, authorization)
+            failures.append((host, error))
+    raise SampanError(_nowhere(authority, failures))
+
+
+def _nowhere(authority: str, failures: Sequence[tuple[Host, Unreachable]]) -> str:
+    host, error = failures[-1]
+    if len(failures) == 1:
+        return (
+            f"invalid registry endpoint {host.origin}/v1/: {error}. If this private registry supports only HTTP or "
+            f"HTTPS with an unknown CA certificate, please add `--insecure-registry {authority}` to the daemon's "
+            "arguments. In the case of HTTPS, if you have access to the registry's CA certificate, no need for the "
+            f"flag; simply place the CA certificate at /etc/docker/certs.d/{authority}/ca.crt"
+        )
+    attempts = (f"{host.scheme.upper()} attempt: {error}" for host, error in failures)
+    return f'invalid registry endpoint "{host.origin}/v1/". {". ".join(attempts)}'
 
 
 async def _ask_host(
@@ -143,7 +158,9 @@ async def _ask_host(
     try:
         results = msgspec.json.decode(body, type=_Answer).results
     except (ValueError, RecursionError) as error:
-        raise SampanError(f"the answer to the search is malformed: {clean(str(error))}") from None
+        raise SampanError(
+            f"error decoding registry search results: {clean(str(error))}"
+        ) from None
     return [_cleaned(result) for result in results]
 
 
