@@ -131,7 +131,10 @@ async def pull(store: Store, name: str) -> None:
 
 async def push(store: Store, name: str) -> None:
     distribution = Distribution(store, Options(certs_dirs=()))
-    await distribution.push(parse(name), NOBODY, lambda message: None)
+    try:
+        await distribution.push(parse(name), NOBODY, lambda message: None)
+    finally:
+        await distribution.close()
 
 
 async def main(root: str, action: str, at: int, archive: str) -> None:

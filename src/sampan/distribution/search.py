@@ -158,9 +158,7 @@ async def _ask_host(
     try:
         results = msgspec.json.decode(body, type=_Answer).results
     except (ValueError, RecursionError) as error:
-        raise SampanError(
-            f"error decoding registry search results: {clean(str(error))}"
-        ) from None
+        raise SampanError(f"error decoding registry search results: {clean(str(error))}") from None
     return [_cleaned(result) for result in results]
 
 

@@ -104,8 +104,8 @@ async def test_bad_limits(client: Client, registry: Registry, limit: int) -> Non
     ("status", "body", "text"),
     [
         (404, b"", "Unexpected status code 404"),
-        (200, b"{", "the answer to the search is malformed"),
-        (200, b'{"results": [{"name": 1}]}', "the answer to the search is malformed"),
+        (200, b"{", "error decoding registry search results"),
+        (200, b'{"results": [{"name": 1}]}', "error decoding registry search results"),
         (200, b" " * (5 << 20), "the answer to the search is too long"),
     ],
 )
@@ -146,3 +146,12 @@ async def test_a_password_is_for_its_registry(client: Client, searching: Registr
         assert bool(searching.seen[0].authorization) == bool(header)
     with pytest.raises(InvalidParameter, match="should not have a scheme"):
         await find(client, "https://x/y", NOBODY, limit=1, filters={})
+
+
+async def test_nobody_there(client: Client) -> None:
+    """Both ways are told, where plain HTTP is one of them."""
+    with pytest.raises(SampanError) as caught:
+        await find(client, "127.0.0.1:1/x", NOBODY, limit=1, filters={})
+    text = str(caught.value)
+    assert text.startswith('invalid registry endpoint "http://127.0.0.1:1/v1/". HTTPS attempt: Get')
+    assert "connection refused. HTTP attempt: Get" in text
