@@ -592,3 +592,18 @@ def test_many_queries(private: Driver) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     print(f"{5000 / (time.monotonic() - begin):.0f} queries a second, one after the other")
+
+
+def test_link_local_addresses(ours: Driver) -> None:
+    """Of a place in a network they are refused, for `run` and for `connect`, rather than forgotten."""
+    ours.ok("network", "create", "linklocal")
+    try:
+        flags = ["--network", "linklocal", "--link-local-ip", "169.254.7.7"]
+        refused = ours("run", "--rm", *flags, "busybox", "true")
+        assert (refused.code, "are not supported" in refused.err) == (125, True), refused
+        ours.ok("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+        refused = ours("network", "connect", *flags[2:], "linklocal", "web")
+        assert (refused.code, "are not supported" in refused.err) == (1, True), refused
+        ours.ok("rm", "-f", "web")
+    finally:
+        ours.ok("network", "rm", "linklocal")

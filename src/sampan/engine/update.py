@@ -34,6 +34,7 @@ FIXED = (
     *("blkio_device_read_bps", "blkio_device_read_iops", "blkio_device_write_bps"),
     *("blkio_device_write_iops", "blkio_weight_device", "cgroup_parent", "device_cgroup_rules"),
     *("device_requests", "devices", "init", "memory_swappiness", "oom_kill_disable", "ulimits"),
+    *("cpu_count", "cpu_percent", "io_maximum_bandwidth", "io_maximum_iops"),
 )
 _NOTHING = HostConfig()
 _NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(HostConfig)}

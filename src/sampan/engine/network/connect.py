@@ -8,7 +8,7 @@ import msgspec
 
 from sampan.engine import etc, settings
 from sampan.engine.actor import Actor
-from sampan.engine.network import egress, names, ports, routing
+from sampan.engine.network import egress, endpoint_options, names, ports, routing
 from sampan.engine.network.making import present
 from sampan.engine.network.plugs import (
     bridge_of,
@@ -109,6 +109,7 @@ async def _bring_up(services: Services, record: ContainerRecord, network: Networ
 
 
 def _check_wanted(network: NetworkRecord, wanted: EndpointSettings) -> None:
+    endpoint_options.check(wanted)
     check_addresses(network, wanted.ipam_config or EndpointIPAMConfig())
     if wanted.mac_address:
         settings.check_mac(wanted.mac_address)

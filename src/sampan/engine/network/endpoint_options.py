@@ -46,3 +46,5 @@ def interface_settings(asked: EndpointSettings, interface: str) -> list[Setting]
 def check(asked: EndpointSettings) -> None:
     """Raises InvalidParameter."""
     interface_settings(asked, interface_name(asked))
+    if asked.ipam_config is not None and asked.ipam_config.link_local_i_ps:
+        raise InvalidParameter("link-local addresses of an endpoint are not supported")
