@@ -21,7 +21,7 @@ from sampan.engine.records import ContainerRecord, State, usage_of
 from sampan.engine.services import Services
 from sampan.engine.steps import run_steps
 from sampan.engine.transitions import Exit
-from sampan.errors import NotModified, SampanError
+from sampan.errors import NotFound, NotModified, SampanError
 
 NEEDED_WITHIN = 5.0  # seconds, as with dockerd
 
@@ -30,8 +30,10 @@ log = logging.getLogger(__name__)
 
 async def start(services: Services, actor: Actor, *, automatic: bool = False) -> None:
     """`automatic`: by its restart policy. Raises NotModified, Conflict, and what a step raised, in Docker's words."""
-    if actor.gone:
+    if actor.gone and automatic:
         return
+    if actor.gone:
+        raise NotFound(f"No such container: {actor.record.id}")
     transitions.check_start(actor.record)
     actor.cancel_restart()
     if not automatic:

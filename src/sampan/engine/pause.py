@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sampan.engine import probe, transitions
-from sampan.engine.actor import monitor_of
+from sampan.engine.actor import Actor, monitor_of
 from sampan.engine.create import attributes_of
 from sampan.engine.services import Services
+from sampan.errors import Conflict
+from sampan.monitor.client import RequestFailed
 
 
 async def pause_container(services: Services, ref: str) -> None:
@@ -16,7 +21,8 @@ async def pause_container(services: Services, ref: str) -> None:
 
     async def job() -> None:
         transitions.check_pause(actor.record)
-        await monitor_of(actor).pause()
+        with _ended_is_not_running(actor):
+            await monitor_of(actor).pause()
         probe.end(actor)
         actor.save(transitions.paused(actor.record))
         services.events.emit("container", "pause", actor.record.id, attributes_of(actor.record))
@@ -30,12 +36,24 @@ async def unpause_container(services: Services, ref: str) -> None:
 
     async def job() -> None:
         transitions.check_unpause(actor.record)
-        await monitor_of(actor).resume()
+        with _ended_is_not_running(actor):
+            await monitor_of(actor).resume()
         actor.save(transitions.unpaused(actor.record))
         probe.begin(services, actor)
         services.events.emit("container", "unpause", actor.record.id, attributes_of(actor.record))
 
     await actor.do(job)
+
+
+@contextmanager
+def _ended_is_not_running(actor: Actor) -> Iterator[None]:
+    """It has ended, and its exit is on the way."""
+    try:
+        yield
+    except RequestFailed as error:
+        if error.errno != errno.ESRCH:
+            raise
+        raise Conflict(f"Container {actor.record.id} is not running") from None
 
 
 def mark_of(services: Services, container_id: str) -> str:

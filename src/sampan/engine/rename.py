@@ -8,7 +8,7 @@ from sampan.engine.create import attributes_of
 from sampan.engine.names import check_name
 from sampan.engine.network import names
 from sampan.engine.services import Services
-from sampan.errors import Conflict, InvalidParameter
+from sampan.errors import Conflict, InvalidParameter, NotFound
 
 _PREFIX = "Error when allocating new name: "
 
@@ -21,6 +21,8 @@ async def rename_container(services: Services, ref: str, *, name: str) -> None:
 
     async def job() -> None:
         old = actor.record
+        if actor.gone:  # removed while this waited: its name and row must not come back
+            raise NotFound(f"No such container: {ref}")
         if name.removeprefix("/") == old.name:
             raise InvalidParameter("Renaming a container with the same name as its current name")
         try:

@@ -422,6 +422,32 @@ async def test_rename_refused(rooms: Rooms, name: str, kind: type[SampanError], 
 # -- pause, resize, wait ---------------------------------------------------------------------------
 
 
+async def test_pause_of_one_that_ends(rooms: Rooms) -> None:
+    """Its process is no more and its end is not known yet: it does not run."""
+    record = await run(rooms)
+    rooms.monitors.last.fail["pause"] = RequestFailed("is not running", 3)
+    with pytest.raises(Conflict, match=f"Container {record.id} is not running"):
+        await pause.pause_container(rooms.services, "web")
+    assert rooms.record("web").state is State.RUNNING
+
+
+async def test_what_waits_behind_a_removal(rooms: Rooms) -> None:
+    """The container is gone by then: neither its row nor its name comes back."""
+    record = await rooms.create("web")
+    removal, renaming, starting = await asyncio.gather(
+        remove.remove_container(rooms.services, "web"),
+        rename.rename_container(rooms.services, "web", name="other"),
+        start.start_container(rooms.services, "web"),
+        return_exceptions=True,
+    )
+    assert removal is None
+    assert isinstance(renaming, NotFound)
+    assert isinstance(starting, NotFound)
+    assert rooms.services.store.metadata.containers.all() == []
+    for name in ("web", "other"):
+        assert (await rooms.create(name)).id != record.id
+
+
 async def test_pause(rooms: Rooms) -> None:
     """Paused and back; what does not fit is refused."""
     record = await run(rooms)
