@@ -60,7 +60,7 @@ def pytest_script(*paths: str) -> str:
     words += " -o tmp_path_retention_policy=none"  # /tmp is memory there
     return f"""\
 mkdir -p /usr/local/bin
-busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip
+busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip /usr/local/bin/setpriv
 exec python3 -m pytest {words} {" ".join(paths)}
 """
 
