@@ -34,6 +34,7 @@ PACKAGES = (
     "libnftables1",
     "nftables",
     "iproute2",
+    "util-linux",
     "kmod",
     "linux-image-cloud-amd64",
 )
