@@ -59,6 +59,7 @@ def pytest_script(*paths: str) -> str:
     words = "-v --color=no --tb=short -p no:cacheprovider -o console_output_style=classic"
     words += " -o tmp_path_retention_policy=none"  # /tmp is memory there
     return f"""\
+chmod a+rx /payload; chmod -R a+rX /payload/src
 mkdir -p /usr/local/bin
 busybox --install -s /usr/local/bin; rm -f /usr/local/bin/ip /usr/local/bin/setpriv
 exec python3 -m pytest {words} {" ".join(paths)}
