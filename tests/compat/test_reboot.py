@@ -65,7 +65,7 @@ def pull_the_plug(engine: Engine, containers: list[str], pids: list[int]) -> Non
 
 
 def running(driver: Driver) -> set[str]:
-    return set(driver.ok("ps", "--format", "{{.Names}}").splitlines())
+    return set(driver.ok("ps", "-f", "status=running", "--format", "{{.Names}}").splitlines())
 
 
 @pytest.mark.parametrize("kind", ["dockerd", "sampand"])
