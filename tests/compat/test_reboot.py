@@ -93,12 +93,16 @@ def test_a_reboot(kind: str, tmp_path: Path) -> None:
             words = ["unshare", "-m", "sh", "-c", OTHER_BOOT, str(boot)]
             engine.program = [*words, sys.executable, "-m", "sampan.daemon"]
         engine.start()
-        expected = {name for name, (*_, runs) in CONTAINERS.items() if runs}
+        # The reference starts who needs another without waiting for long, and it may be too early.
+        apart = {"first", "linked"} if kind == "dockerd" else set()
+        expected = {name for name, (*_, runs) in CONTAINERS.items() if runs} - apart
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: running(driver) == expected, "the policies to act", 30)
-        assert running(driver) == expected
+            wait_until(lambda: running(driver) - apart == expected, "the policies to act", 30)
+        assert running(driver) - apart == expected
         assert driver.inspect("plain")["State"]["ExitCode"] == 255
         assert driver.inspect("failure-done")["State"]["ExitCode"] == 0
+        if apart:
+            return
         address = driver.inspect("always")["NetworkSettings"]["IPAddress"]
         assert address in driver.ok("exec", "first", "ip", "addr")
         assert address in driver.ok("exec", "linked", "grep", "alias", "/etc/hosts")
