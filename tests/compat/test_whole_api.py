@@ -131,6 +131,8 @@ def engine(sampand: Engine) -> Iterator[Engine]:
     yield sampand
     sampand.remove_containers()
     sampand.remove_volumes()
+    for place in Path("/sys/fs/cgroup").glob("*/sampan-field"):
+        place.rmdir()
 
 
 def create(engine: Engine, script: str, host: dict[str, Any], **config: Any) -> tuple[int, Any]:
