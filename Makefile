@@ -57,6 +57,7 @@ bench: $(VENV)/.tests ## measure beside dockerd, podman and runc where installed
 	@$(BIN)/python -m bench.registry
 	@$(BIN)/python -m bench.images
 	@$(BIN)/python -m bench.networks
+	@$(BIN)/python -m bench.many
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
