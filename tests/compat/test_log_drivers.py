@@ -43,6 +43,27 @@ def test_attributes_and_details(driver: Driver) -> None:
     }
 
 
+TAGS = {
+    "{{if .Name}}n{{else}}m{{end}}": "n",
+    "{{range .ContainerEnv}}{{.}},{{end}}": "A=b,",
+    '{{upper .Name}} {{.Name | printf "%.1s"}} {{truncate .Name 1}}{{pad .Name 1 1}}': "L1 l l l1 ",
+    "{{with .ContainerLabels}}{{.}}{{end}} {{json .ContainerArgs}}": 'map[x:y] ["-c","echo hi"]',
+    "{{slice .ID 0 0}}{{index .ContainerEnv 0}} {{.DaemonName}} {{.Hostname | len}}": None,
+    "{{.Command}} {{.ContainerEntrypoint}} {{.ContainerName}}": "sh -c echo hi sh /l1",
+    "{{.Config}}": "map[tag:{{.Config}}]",
+}
+
+
+@pytest.mark.parametrize("text", TAGS)
+def test_tags(driver: Driver, text: str) -> None:
+    """Whole Go templates, over what dockerd's have."""
+    run(driver, "l1", "echo hi", "-e", "A=b", "--label", "x=y", *log_opts(tag=text))
+    path = driver.ok("inspect", "-f", "{{.LogPath}}", "l1")
+    tag = json.loads(Path(path).read_text())["attrs"]["tag"]
+    wanted = TAGS[text]
+    assert tag == (f"A=b docker {len(os.uname().nodename)}" if wanted is None else wanted)
+
+
 @pytest.mark.parametrize("kind", ["json-file", "local"])
 def test_rotation(driver: Driver, kind: str) -> None:
     """max-size, max-file and compress: the last lines are all there, in order, whatever was packed."""

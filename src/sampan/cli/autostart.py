@@ -11,9 +11,9 @@ import sys
 import time
 from _socket import AF_UNIX, SOCK_STREAM, socket
 
-from sampan.cli import jsontext
 from sampan.cli.failure import Failure
 from sampan.cli.identity import DEFAULT_SOCKET
+from sampan.spec import jsontext
 
 SETTINGS = "/etc/sampan/cli.json"
 LOG_DIRECTORY = "/var/log/sampan"

@@ -5,10 +5,10 @@ One connection is kept for plain requests; streams (attach, exec, wait, events, 
 
 from __future__ import annotations
 
-from sampan.cli import jsontext
 from sampan.cli.failure import DaemonError, Failure
 from sampan.cli.http import Connection, Response
 from sampan.cli.identity import API_VERSION, MINIMUM_API_VERSION, user_agent
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from sampan.cli import jsontext, output
+from sampan.cli import output
 from sampan.cli.failure import Failure
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

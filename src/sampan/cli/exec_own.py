@@ -9,9 +9,10 @@ from sampan.cli.failure import DaemonError
 from sampan.cli.flags import HELP, Flag, parse
 from sampan.cli.formats.help import FORMAT_TABLE
 from sampan.cli.formats.table import ellipsis, print_rows, short_id
-from sampan.cli.kinds import STRING, SWITCH, go_quote
+from sampan.cli.kinds import STRING, SWITCH
 from sampan.cli.names import container_path
-from sampan.cli.template.values import Record
+from sampan.spec.goquote import go_quote
+from sampan.spec.template.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.cli import jsontext
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

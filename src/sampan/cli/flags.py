@@ -10,7 +10,8 @@ No abbreviations. A command either stops at its first argument (run, exec, creat
 from __future__ import annotations
 
 from sampan.cli.failure import UsageError
-from sampan.cli.kinds import SWITCH, Kind, go_quote
+from sampan.cli.kinds import SWITCH, Kind
+from sampan.spec.goquote import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

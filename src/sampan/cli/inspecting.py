@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sampan.cli import jsontext
 from sampan.cli.failure import Failure
 from sampan.cli.output import out
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from sampan.cli.template.executor import Template
+    from sampan.spec.template.executor import Template
 
     Get = Callable[[str], tuple[str, str]]
 
@@ -55,7 +55,7 @@ class _Lines:
     """What a template makes of each."""
 
     def __init__(self, source: str, *, typed: bool) -> None:
-        from sampan.cli.template.executor import Template, TemplateError
+        from sampan.spec.template.executor import Template, TemplateError
 
         try:
             self._typed: Template = Template(source)
@@ -65,7 +65,7 @@ class _Lines:
         self._lines: list[str] = []
 
     def add(self, kind: str, text: str) -> None:
-        from sampan.cli.template.executor import ExecutionError
+        from sampan.spec.template.executor import ExecutionError
 
         value = jsontext.loads(text)
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from sampan.cli.kinds import go_quote
 from sampan.cli.units import parse_duration
+from sampan.spec.goquote import go_quote
 
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from sampan.cli import jsontext
 from sampan.cli.failure import Failure
 from sampan.cli.moments import format_nano
 from sampan.cli.output import encode, write_all
 from sampan.cli.units import human_size
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

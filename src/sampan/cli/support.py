@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli.client import Client
 from sampan.cli.failure import Failure
-from sampan.cli.kinds import go_quote
+from sampan.spec.goquote import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sampan.cli.kinds import Kind, go_quote
+from sampan.cli.kinds import Kind
+from sampan.spec.goquote import go_quote
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")

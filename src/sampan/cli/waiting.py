@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 
-from sampan.cli import jsontext
 from sampan.cli.failure import ConnectionFailed, Failure
 from sampan.cli.http import ProtocolFailure
 from sampan.cli.names import container_path
 from sampan.cli.output import log_error
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,16 +1,14 @@
-"""The log option `tag`: a Go template over what is known of a container. Pure.
-
-Fields and simple text are understood, which is all that documented tags are made of; other actions are refused.
-"""
+"""The log option `tag`: a Go template over what is known of a container, dockerd's `logger.Info`. Pure."""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 from sampan.engine.records import ContainerRecord
-
-_ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-_FIELD = re.compile(r"\.([A-Za-z_]\w*)", re.ASCII)
+from sampan.engine.times import to_text
+from sampan.spec.template.executor import ExecutionError, Template
+from sampan.spec.template.lexer import TemplateError
+from sampan.spec.template.values import Moment, Pointer, Slice, Struct
 
 
 class TagError(ValueError):
@@ -19,41 +17,43 @@ class TagError(ValueError):
 
 def expand_tag(text: str, record: ContainerRecord, daemon_name: str) -> str:
     """Raises TagError."""
-    if "{{" in _ACTION.sub("", text):
-        raise TagError("template: log-tag:1: unclosed action")
-    fields = _fields(record, daemon_name)
-
-    def value(match: re.Match[str]) -> str:
-        field = _FIELD.fullmatch(match[1])
-        if field is None:
-            raise TagError(f'template: log-tag:1: "{match[1]}" is not supported in a tag')
-        if field[1] not in fields:
-            where = f"log-tag:1:{match.start() + 2}"
-            raise TagError(
-                f'template: {where}: executing "log-tag" at <{field[0]}>: '
-                f"can't evaluate field {field[1]} in type *logger.Info"
-            )
-        return fields[field[1]]
-
-    return _ACTION.sub(value, text)
+    try:
+        template = Template(text, name="log-tag")
+        return template.execute(Pointer(_Info(record, daemon_name)))
+    except (TemplateError, ExecutionError) as error:
+        raise TagError(str(error)) from None
 
 
-def _fields(record: ContainerRecord, daemon_name: str) -> dict[str, str]:
-    image = record.image_id.removeprefix("sha256:")
-    return {
-        "ID": record.id[:12],
-        "FullID": record.id,
-        "Name": record.name,
-        "ImageID": image[:12],
-        "ImageFullID": record.image_id,
-        "ImageName": record.image_name,
-        "DaemonName": "docker",
-        "Hostname": daemon_name,
-        "Command": " ".join([record.path, *record.args]),
-        "ContainerID": record.id,
-        "ContainerName": f"/{record.name}",
-        "ContainerImageID": record.image_id,
-        "ContainerImageName": record.image_name,
-        "ContainerEntrypoint": record.path,
-        "LogPath": record.log_path,
-    }
+class _Info(Struct):
+    """Its methods are found as fields are, but are not printed with it."""
+
+    def __init__(self, record: ContainerRecord, daemon_name: str) -> None:
+        log = record.host_config.log_config
+        fields: dict[str, Any] = {
+            "Config": dict(log.config or {}) if log is not None else {},
+            "ContainerID": record.id,
+            "ContainerName": f"/{record.name}",
+            "ContainerEntrypoint": record.path,
+            "ContainerArgs": Slice(list(record.args), "[]string"),
+            "ContainerImageID": record.image_id,
+            "ContainerImageName": record.image_name,
+            "ContainerCreated": Moment(to_text(record.created)),
+            "ContainerEnv": Slice(list(record.config.env or ()), "[]string"),
+            "ContainerLabels": dict(record.config.labels or {}),
+            "LogPath": record.log_path,
+            "DaemonName": "docker",
+        }
+        super().__init__("logger.Info", fields, fields, frozenset())
+        self._methods = {
+            "ID": record.id[:12],
+            "FullID": record.id,
+            "Name": record.name,
+            "ImageID": record.image_id[:12],
+            "ImageFullID": record.image_id,
+            "ImageName": record.image_name,
+            "Hostname": daemon_name,
+            "Command": " ".join([record.path, *record.args]),
+        }
+
+    def find(self, name: str) -> Any:
+        return self._methods[name] if name in self._methods else super().find(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli.kinds import go_quote, parse_bool, parse_filter, parse_int, parse_uint
+from sampan.cli.kinds import parse_bool, parse_filter, parse_int, parse_uint
+from sampan.spec.goquote import go_quote
 
 
 @pytest.mark.parametrize(

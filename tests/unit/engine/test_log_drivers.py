@@ -156,7 +156,14 @@ def test_logs_that_are_sent_away() -> None:
         ("{{.ID}}", "0123456789ab"),
         ("{{ .ImageName }}/{{.Name}}-{{.DaemonName}}", "busybox/web-docker"),
         ("{{.FullID}}", "0123456789abcdef" * 4),
-        ("{{.ImageID}} {{.Command}}", "a" * 12 + " sh -c true"),
+        ("{{.ImageID}} {{.Command}}", "sha256:aaaaa sh -c true"),
+        ("{{if .Name}}n{{else}}m{{end}}", "n"),
+        ("{{with .ContainerLabels}}{{.}}{{end}}", "map[x:y z:0]"),
+        ("{{range .ContainerEnv}}{{.}},{{end}}", "A=1,B1=2,NO,"),
+        ('{{upper .Name}} {{.Name | printf "%.2s"}} {{truncate .Name 2}}', "WEB we we"),
+        ("{{json .ContainerArgs}} {{slice .ID 0 3}}", '["-c","true"] 012'),
+        ('{{join .ContainerArgs "-"}} {{index .ContainerEnv 0}}', "-c-true A=1"),
+        ("{{.Config}}", "map[]"),
     ],
 )
 def test_tags(text: str, tag: str) -> None:
@@ -169,7 +176,9 @@ def test_tags(text: str, tag: str) -> None:
     [
         ("{{.Foo}}", 'executing "log-tag" at <.Foo>: can\'t evaluate field Foo'),
         ("{{.ID", "template: log-tag:1: unclosed action"),
-        ("{{if .ID}}x{{end}}", "is not supported in a tag"),
+        ("{{if}}", "template: log-tag:1: missing value for if"),
+        ("{{if .ID}}x", "unexpected EOF"),
+        ("{{nothing .ID}}", 'function "nothing" not defined'),
     ],
 )
 def test_tags_that_are_none(text: str, complaint: str) -> None:

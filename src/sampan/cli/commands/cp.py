@@ -12,11 +12,11 @@ from sampan.cli.copying.places import Place
 from sampan.cli.copying.unpack import unpack
 from sampan.cli.failure import DaemonError, Failure
 from sampan.cli.flags import Flag
-from sampan.cli.jsontext import loads
 from sampan.cli.kinds import SWITCH
 from sampan.cli.names import container_path
 from sampan.cli.terminal import STDIN
 from sampan.cli.units import human_size
+from sampan.spec.jsontext import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -67,8 +67,8 @@ def _line(event: dict[str, Any]) -> str:
 
 
 def _by_template(source: str) -> Show:
-    from sampan.cli.template.executor import ExecutionError, Template, TemplateError
     from sampan.cli.types.system import SCHEMA
+    from sampan.spec.template.executor import ExecutionError, Template, TemplateError
 
     try:
         template = Template("{{json .}}" if source == "json" else source)

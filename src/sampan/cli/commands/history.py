@@ -14,7 +14,7 @@ from sampan.cli.names import image_path
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.cli.flags import Values
-    from sampan.cli.template.values import Record
+    from sampan.spec.template.values import Record
 
 FLAGS = (
     Flag("format", "", STRING, FORMAT_TABLE, default=""),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sampan.cli.flags import Values
-    from sampan.cli.template.executor import Template
+    from sampan.spec.template.executor import Template
 
 FLAGS = (Flag("format", "f", STRING, FORMAT, default=""),)
 
@@ -42,7 +42,7 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
 
 
 def _template(source: str) -> Template:
-    from sampan.cli.template.executor import Template, TemplateError
+    from sampan.spec.template.executor import Template, TemplateError
 
     try:
         return Template("{{json .}}" if source == "json" else source)
@@ -51,8 +51,8 @@ def _template(source: str) -> Template:
 
 
 def _print_template(template: Template, data: dict[str, Any]) -> None:
-    from sampan.cli.template.executor import ExecutionError
     from sampan.cli.types.system import SCHEMA
+    from sampan.spec.template.executor import ExecutionError
 
     value = SCHEMA.decode("system.dockerInfo", data)
     try:

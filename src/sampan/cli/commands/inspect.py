@@ -9,7 +9,8 @@ from sampan.cli.failure import DaemonError, Failure
 from sampan.cli.flags import Flag
 from sampan.cli.formats.help import FORMAT
 from sampan.cli.inspecting import inspect_all
-from sampan.cli.kinds import STRING, SWITCH, go_quote
+from sampan.cli.kinds import STRING, SWITCH
+from sampan.spec.goquote import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from sampan.cli.command import App
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Flag
-from sampan.cli.kinds import STRING, SWITCH, go_quote
+from sampan.cli.kinds import STRING, SWITCH
 from sampan.cli.moments import unix_timestamp
 from sampan.cli.names import container_path
 from sampan.cli.output import STDERR, STDOUT, write_all
+from sampan.spec.goquote import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sampan.cli.kinds import FILTER, STRING, SWITCH
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.cli.flags import Values
-    from sampan.cli.template.values import Record
+    from sampan.spec.template.values import Record
 
 FLAGS = (
     Flag("filter", "f", FILTER, "Show only what fits (name=value)"),

@@ -11,14 +11,14 @@ from sampan.cli.formats.help import FORMAT_TABLE
 from sampan.cli.formats.table import print_rows
 from sampan.cli.kinds import FILTER, INT, STRING, SWITCH
 from sampan.cli.output import error
-from sampan.cli.template.executor import ExecutionError, Template, TemplateError
+from sampan.spec.template.executor import ExecutionError, Template, TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from sampan.cli.flags import Values
-    from sampan.cli.template.values import Record
+    from sampan.spec.template.values import Record
 
 FLAGS = (
     Flag("all", "a", SWITCH, "Show those too that do not run", default=False),

@@ -59,7 +59,7 @@ def run(app: App, values: Values, arguments: list[str]) -> int:
 
 def platform_json(text: str) -> str:
     """A platform as an object, as newer parts of the API take it. Raises Failure."""
-    from sampan.cli import jsontext
+    from sampan.spec import jsontext
 
     try:
         system, _, rest = normalize(text).partition("/")

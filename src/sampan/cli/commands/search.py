@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.cli import credentials, jsontext
+from sampan.cli import credentials
 from sampan.cli.command import App
 from sampan.cli.filters import encode_filters
 from sampan.cli.flags import Flag
@@ -10,13 +10,14 @@ from sampan.cli.formats.help import FORMAT_TABLE
 from sampan.cli.formats.search import HEADERS, SearchRow, search_format
 from sampan.cli.formats.table import print_rows
 from sampan.cli.kinds import FILTER, INT, STRING, SWITCH
+from sampan.spec import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from sampan.cli.flags import Values
-    from sampan.cli.template.values import Record
+    from sampan.spec.template.values import Record
 
 FLAGS = (
     Flag("filter", "f", FILTER, "Show only what fits (is-official=, stars=)"),

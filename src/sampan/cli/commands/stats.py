@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sampan.cli.flags import Values
-    from sampan.cli.template.values import Record
+    from sampan.spec.template.values import Record
 
 FLAGS = (
     Flag("all", "a", SWITCH, "Show those too that do not run", default=False),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sampan.cli.command import App
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Flag
-from sampan.cli.kinds import go_quote
 from sampan.cli.names import image_path, parse_image, parse_reference
+from sampan.spec.goquote import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

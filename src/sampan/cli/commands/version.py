@@ -69,7 +69,7 @@ def client_version(app: App) -> dict[str, Any]:
 
 
 def _template(source: str) -> Any:
-    from sampan.cli.template.executor import Template, TemplateError
+    from sampan.spec.template.executor import Template, TemplateError
 
     try:
         return Template("{{json .}}" if source == "json" else source, name="version")
@@ -78,8 +78,8 @@ def _template(source: str) -> Any:
 
 
 def _print_template(template: Any, client: dict[str, Any], server: dict[str, Any] | None) -> None:
-    from sampan.cli.template.executor import ExecutionError
     from sampan.cli.types.system import SCHEMA
+    from sampan.spec.template.executor import ExecutionError
 
     data = SCHEMA.decode("system.versionInfo", {"Client": client, "Server": server})
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sampan.cli import jsontext
 from sampan.cli.container.devices import split_devices
 from sampan.cli.container.files import go_reason, read_environment, read_pairs
 from sampan.cli.container.mounts import parse_tmpfs, split_volumes
 from sampan.cli.container.networks import build_endpoints, check_mac
 from sampan.cli.container.ports import parse_exposed, parse_published
-from sampan.cli.kinds import go_quote
+from sampan.spec import jsontext
+from sampan.spec.goquote import go_quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

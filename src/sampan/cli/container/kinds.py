@@ -108,7 +108,7 @@ def parse_env(text: str) -> str:
 
 def parse_extra_host(text: str) -> str:
     """`name:address` or `name=address`, IPv6 with or without brackets; `host-gateway` is an address."""
-    from sampan.cli.kinds import go_quote
+    from sampan.spec.goquote import go_quote
 
     equals = "=" in text
     name, separator, address = text.partition("=" if equals else ":")

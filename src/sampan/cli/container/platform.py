@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sampan.cli.kinds import go_quote
+from sampan.spec.goquote import go_quote
 
 _SYSTEMS_WORDS = """\
 aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9

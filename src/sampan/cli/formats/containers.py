@@ -6,10 +6,10 @@ import time
 
 from sampan.cli.formats.ports import show_ports
 from sampan.cli.formats.table import QUIET, TABLE, ellipsis, short_id
-from sampan.cli.kinds import go_quote
 from sampan.cli.moments import format_local
-from sampan.cli.template.values import Record
 from sampan.cli.units import human_duration, human_size
+from sampan.spec.goquote import go_quote
+from sampan.spec.template.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

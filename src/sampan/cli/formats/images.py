@@ -6,8 +6,8 @@ import time
 
 from sampan.cli.formats.table import QUIET, TABLE, is_table_format, short_id
 from sampan.cli.moments import format_local
-from sampan.cli.template.values import Record
 from sampan.cli.units import human_duration, human_size
+from sampan.spec.template.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

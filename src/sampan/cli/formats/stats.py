@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sampan.cli.formats.table import TABLE, short_id
-from sampan.cli.template.values import Record
 from sampan.cli.units import bytes_size, human_size
+from sampan.spec.template.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from sampan.cli.failure import Failure
 from sampan.cli.output import out
 from sampan.cli.tabwriter import align, columns
-from sampan.cli.template.executor import ExecutionError, Template, TemplateError
-from sampan.cli.template.functions import HEADER_FUNCTIONS
-from sampan.cli.template.values import Header
+from sampan.spec.template.executor import ExecutionError, Template, TemplateError
+from sampan.spec.template.functions import HEADER_FUNCTIONS
+from sampan.spec.template.values import Header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sampan.cli.template.values import Record
+    from sampan.spec.template.values import Record
 
 TABLE = "table"
 QUIET = "{{.ID}}"

@@ -14,9 +14,9 @@ from sampan.cli.formats.table import (
     template_text,
 )
 from sampan.cli.formats.volumes import VolumeRow, volume_format
-from sampan.cli.template.executor import ExecutionError, Template, TemplateError
-from sampan.cli.template.values import Moment, Record, Slice, Struct
 from sampan.cli.units import human_duration, human_size
+from sampan.spec.template.executor import ExecutionError, Template, TemplateError
+from sampan.spec.template.values import Moment, Record, Slice, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

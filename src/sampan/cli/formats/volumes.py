@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.cli.formats.table import TABLE
-from sampan.cli.template.values import Record
+from sampan.spec.template.values import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ Types: string int bool float any time; []T, map[T] (keys are strings), *T; every
 
 from __future__ import annotations
 
-from sampan.cli.template.values import Map, Moment, Nil, Pointer, Slice, Struct
+from sampan.spec.template.values import Map, Moment, Nil, Pointer, Slice, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from sampan.cli.failure import Failure
 from sampan.cli.formats import table
 from sampan.cli.formats.table import render_rows
-from sampan.cli.template.values import Record
+from sampan.spec.template.values import Record
 
 
 class Row(Record):

@@ -8,7 +8,7 @@ import pytest
 
 from sampan.cli.failure import Failure
 from sampan.cli.formats.table import ellipsis, print_rows, short_id
-from sampan.cli.template.values import Record
+from sampan.spec.template.values import Record
 
 
 class Row(Record):

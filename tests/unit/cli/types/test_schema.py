@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli.template.executor import ExecutionError, Template
 from sampan.cli.types import container, image, system
 from sampan.cli.types.schema import Schema
+from sampan.spec.template.executor import ExecutionError, Template
 from tests import cli_cases
 
 SCHEMA = Schema("""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.cli import jsontext
+from sampan.spec import jsontext
 
 VALUES = st.recursive(
     st.none()

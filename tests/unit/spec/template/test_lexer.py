@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli.template.lexer import parse_number, tokens
-from sampan.cli.template.strings import unquote
+from sampan.spec.template.lexer import parse_number, tokens
+from sampan.spec.template.strings import unquote
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sampan.cli.kinds import go_quote
-from sampan.cli.template.lexer import TemplateError, Token, parse_number, tokens
-from sampan.cli.template.nodes import (
+from sampan.spec.goquote import go_quote
+from sampan.spec.template.lexer import TemplateError, Token, parse_number, tokens
+from sampan.spec.template.nodes import (
     Action,
     Branch,
     Call,
@@ -22,7 +22,7 @@ from sampan.cli.template.nodes import (
     Text,
     Variable,
 )
-from sampan.cli.template.strings import unquote
+from sampan.spec.template.strings import unquote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

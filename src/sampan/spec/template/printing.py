@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sampan.cli.kinds import go_quote
-from sampan.cli.template.values import Moment, Nil, Pointer, Record, Struct, type_name
+from sampan.spec.goquote import go_quote
+from sampan.spec.template.values import Moment, Nil, Pointer, Record, Struct, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ class Token:
             return self.text
         if self.kind in KEYWORDS or self.kind == "dot":
             return f"<{self.text}>"
-        from sampan.cli.kinds import go_quote
+        from sampan.spec.goquote import go_quote
 
         return f"{go_quote(self.text[:10])}..." if len(self.text) > 10 else go_quote(self.text)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sampan.cli.template.printing import show, sprint, sprintf, sprintln
-from sampan.cli.template.values import Moment
+from sampan.spec.template.printing import show, sprint, sprintf, sprintln
+from sampan.spec.template.values import Moment
 
 
 @pytest.mark.parametrize(

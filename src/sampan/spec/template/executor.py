@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sampan.cli.kinds import go_quote
-from sampan.cli.template.functions import FUNCTIONS, CallFailed, Function, fits
-from sampan.cli.template.lexer import TemplateError
-from sampan.cli.template.nodes import (
+from sampan.spec.goquote import go_quote
+from sampan.spec.template.functions import FUNCTIONS, CallFailed, Function, fits
+from sampan.spec.template.lexer import TemplateError
+from sampan.spec.template.nodes import (
     Action,
     Branch,
     Call,
@@ -23,9 +23,9 @@ from sampan.cli.template.nodes import (
     Text,
     Variable,
 )
-from sampan.cli.template.parser import parse
-from sampan.cli.template.printing import show
-from sampan.cli.template.values import (
+from sampan.spec.template.parser import parse
+from sampan.spec.template.printing import show
+from sampan.spec.template.values import (
     Header,
     Nil,
     Pointer,

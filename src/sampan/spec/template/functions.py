@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sampan.cli import jsontext
-from sampan.cli.kinds import go_quote
-from sampan.cli.template.printing import sprint, sprintf, sprintln
-from sampan.cli.template.values import (
+from sampan.spec import jsontext
+from sampan.spec.goquote import go_quote
+from sampan.spec.template.printing import sprint, sprintf, sprintln
+from sampan.spec.template.values import (
     Nil,
     Pointer,
     Record,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.cli.template.executor import ExecutionError, Template, TemplateError
-from sampan.cli.template.functions import FUNCTIONS, HEADER_FUNCTIONS
-from sampan.cli.template.values import Header, Map, Nil, Pointer, Record, Slice, Struct
+from sampan.spec.template.executor import ExecutionError, Template, TemplateError
+from sampan.spec.template.functions import FUNCTIONS, HEADER_FUNCTIONS
+from sampan.spec.template.values import Header, Map, Nil, Pointer, Record, Slice, Struct
 
 DATA: dict[str, Any] = {
     "Name": "x",

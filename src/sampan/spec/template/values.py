@@ -49,7 +49,7 @@ class Struct:
 
     def to_json(self, escape_html: bool) -> str:
         """The fields in their order; what is a map inside is sorted."""
-        from sampan.cli.jsontext import dumps, quote
+        from sampan.spec.jsontext import dumps, quote
 
         pairs = (
             f"{quote(name)}:{dumps(value, escape_html=escape_html, sort=True)}"
@@ -75,7 +75,7 @@ class Moment:
         return f"{date} {clock} {offset} {'UTC' if zulu else offset}"
 
     def to_json(self, escape_html: bool) -> str:
-        from sampan.cli.jsontext import quote
+        from sampan.spec.jsontext import quote
 
         return quote(self.text)
 
@@ -127,7 +127,7 @@ class Record:
         return frozenset()
 
     def to_json(self, escape_html: bool) -> str:
-        from sampan.cli.jsontext import dumps
+        from sampan.spec.jsontext import dumps
 
         columns, hidden = self.columns(), self.hidden()
         # Go marshals this map before the outer encoder's settings count: HTML is escaped here in any case.
