@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_address
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,9 +111,13 @@ class FakeNetworks:
         return await self.bridge_of_all.create_namespace()
 
     async def set_inside(
-        self, netns_fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+        self,
+        netns_fd: int,
+        settings: Sequence[tuple[tuple[str, ...], str]],
+        more: Sequence[tuple[str, IPv4Interface | IPv6Interface]] = (),
     ) -> None:
         self.settings = [*settings]
+        self.more = [*more]
 
     def bridge(self, network_id: str) -> FakeBridge | None:
         return self.bridges.get(network_id)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any, Protocol
 
 from sampan.monitor.messages import Arguments, AttachOptions, ExecOptions, WaitOptions
@@ -133,9 +134,13 @@ class Networks(Protocol):
     async def create_namespace(self) -> int: ...
     async def prepare_namespace(self, netns_fd: int) -> None: ...
     async def set_inside(
-        self, netns_fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+        self,
+        netns_fd: int,
+        settings: Sequence[tuple[tuple[str, ...], str]],
+        more: Sequence[tuple[str, IPv4Interface | IPv6Interface]] = (),
     ) -> None:
-        """Kernel settings below /proc/sys of a namespace: the parts of a name, and its value."""
+        """Kernel settings below /proc/sys of a namespace: the parts of a name, and its value; and more addresses of
+        its interfaces, by their names."""
         ...
 
     def bridge(self, network_id: str) -> Bridge | None: ...

@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from sampan.linux import netns, sysctl
 from sampan.linux.netlink import Rtnl
@@ -45,12 +45,19 @@ def _prepare() -> None:
 
 
 def set_inside(
-    kernel: netns.Kernel, fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+    kernel: netns.Kernel,
+    fd: int,
+    settings: Sequence[tuple[tuple[str, ...], str]],
+    more: Sequence[tuple[str, IPv4Interface | IPv6Interface]] = (),
 ) -> None:
-    """Kernel settings of a namespace's interfaces. Blocking, as above."""
+    """Kernel settings of a namespace's interfaces, and addresses more. Blocking, as above."""
     with netns.visit(kernel, fd):
         for parts, value in settings:
             sysctl.write(value, *parts)
+        with Rtnl() as rtnl:
+            for name, address in more:
+                index = rtnl.link(name).index
+                rtnl.add_address(index, address.ip, address.network.prefixlen)
 
 
 def create_wired(

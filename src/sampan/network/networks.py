@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import Any, TypeVar
 
 from sampan.errors import Conflict, InvalidParameter, SampanError
@@ -111,10 +111,14 @@ class Networks:
         await self._run(lambda: prepare_bare(self._kernel, netns_fd))
 
     async def set_inside(
-        self, netns_fd: int, settings: Sequence[tuple[tuple[str, ...], str]]
+        self,
+        netns_fd: int,
+        settings: Sequence[tuple[tuple[str, ...], str]],
+        more: Sequence[tuple[str, IPv4Interface | IPv6Interface]] = (),
     ) -> None:
-        """Kernel settings below /proc/sys/net of a namespace: the parts of a name, and its value. Raises OSError."""
-        await self._run(lambda: set_inside(self._kernel, netns_fd, settings))
+        """Kernel settings below /proc/sys/net of a namespace: the parts of a name, and its value; and more addresses
+        of its interfaces, by their names. Raises OSError."""
+        await self._run(lambda: set_inside(self._kernel, netns_fd, settings, more))
 
     # Networks
 

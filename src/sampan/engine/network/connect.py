@@ -110,7 +110,9 @@ async def _bring_up(services: Services, record: ContainerRecord, network: Networ
 
 def _check_wanted(network: NetworkRecord, wanted: EndpointSettings) -> None:
     endpoint_options.check(wanted)
-    check_addresses(network, wanted.ipam_config or EndpointIPAMConfig())
+    ipam = wanted.ipam_config or EndpointIPAMConfig()
+    endpoint_options.check_texts(network.name, ipam)
+    check_addresses(network, ipam)
     if wanted.mac_address:
         settings.check_mac(wanted.mac_address)
     if network.name == BRIDGE and wanted.aliases:

@@ -9,9 +9,10 @@ Other names are other drivers' affair: they are kept and shown, as by docker.
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from sampan.errors import InvalidParameter
-from sampan.spec.container import EndpointSettings
+from sampan.spec.container import EndpointIPAMConfig, EndpointSettings
 
 _NAME = "com.docker.network.endpoint.ifname"
 _SYSCTLS = "com.docker.network.endpoint.sysctls"
@@ -46,5 +47,44 @@ def interface_settings(asked: EndpointSettings, interface: str) -> list[Setting]
 def check(asked: EndpointSettings) -> None:
     """Raises InvalidParameter."""
     interface_settings(asked, interface_name(asked))
-    if asked.ipam_config is not None and asked.ipam_config.link_local_i_ps:
-        raise InvalidParameter("link-local addresses of an endpoint are not supported")
+
+
+def link_local(asked: EndpointSettings) -> list[IPv4Interface | IPv6Interface]:
+    """Addresses that the interface has besides, with the lengths of their classes as docker gives them.
+
+    That they are addresses was checked when the container was made."""
+    found: list[IPv4Interface | IPv6Interface] = []
+    for text in (asked.ipam_config.link_local_i_ps if asked.ipam_config else None) or ():
+        address = ip_address(text)
+        length = 64 if address.version == 6 else _class_length(int(address) >> 24)
+        found.append(ip_interface(f"{address}/{length}"))
+    return found
+
+
+def _class_length(first: int) -> int:
+    return 8 if first < 128 else 16 if first < 192 else 24
+
+
+def check_texts(name: str, ipam: EndpointIPAMConfig) -> None:
+    """`name`: the network's. Raises InvalidParameter for what are no addresses."""
+    wrong = [
+        f"invalid IPv{version} address: {text}"
+        for text, version in ((ipam.i_pv4_address, 4), (ipam.ipv6_address, 6))
+        if text and not _is_address(text, version)
+    ]
+    wrong += [
+        f"invalid link-local IP address: {text}"
+        for text in ipam.link_local_i_ps or ()
+        if not (_is_address(text, 4) or _is_address(text, 6))
+    ]
+    if wrong:
+        raise InvalidParameter(
+            f"invalid config for network {name}: invalid endpoint settings:\n" + "\n".join(wrong)
+        )
+
+
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ip_address(text).version == version
+    except ValueError:
+        return False

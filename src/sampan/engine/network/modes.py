@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from sampan.engine import settings
 from sampan.engine.network import egress, endpoint_options, plugs
 from sampan.engine.network.making import present
@@ -83,7 +81,7 @@ def _check(name: str, network: NetworkRecord | None, wanted: EndpointSettings | 
             "network-scoped aliases are only supported for user-defined networks"
         )
     ipam = wanted.ipam_config or EndpointIPAMConfig()
-    _check_ipam(name, ipam)
+    endpoint_options.check_texts(name, ipam)
     if network.name == BRIDGE and (ipam.i_pv4_address or ipam.ipv6_address):
         raise InvalidParameter(
             "invalid config for network bridge: invalid endpoint settings:\n"
@@ -91,30 +89,6 @@ def _check(name: str, network: NetworkRecord | None, wanted: EndpointSettings | 
         )
     if network.config_only:
         raise InvalidParameter("cannot create endpoint on configuration-only network")
-
-
-def _check_ipam(name: str, ipam: EndpointIPAMConfig) -> None:
-    wrong = [
-        f"invalid IPv{version} address: {text}"
-        for text, version in ((ipam.i_pv4_address, 4), (ipam.ipv6_address, 6))
-        if text and not _is_address(text, version)
-    ]
-    wrong += [
-        f"invalid link-local IP address: {text}"
-        for text in ipam.link_local_i_ps or ()
-        if not (_is_address(text, 4) or _is_address(text, 6))
-    ]
-    if wrong:
-        raise InvalidParameter(
-            f"invalid config for network {name}: invalid endpoint settings:\n" + "\n".join(wrong)
-        )
-
-
-def _is_address(text: str, version: int) -> bool:
-    try:
-        return ip_address(text).version == version
-    except ValueError:
-        return False
 
 
 async def check_exist(services: Services, record: ContainerRecord) -> None:

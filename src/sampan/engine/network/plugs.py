@@ -98,12 +98,14 @@ async def plug(
         default_route=default_route,
         up=up,
     )
-    if settings:
+    more = [(inside_name, address) for address in endpoint_options.link_local(wanted)]
+    if settings or more:
         try:
-            await services.networks.set_inside(netns_fd, settings)
+            await services.networks.set_inside(netns_fd, settings, more)
         except OSError as error:
             await bridge.release(plugged)
-            raise SampanError(f"failed to set {error.filename}: {error.strerror}") from error
+            what = error.filename or "the addresses of the interface"
+            raise SampanError(f"failed to set {what}: {error.strerror}") from error
     tell(services, network, "connect", record.id)
     return from_room(plugged)
 
