@@ -23,8 +23,12 @@ from sampan.api import archive, changing, containers, exec, extensions, streams,
 from sampan.api.shapes import CreateRequest, ExecCreateRequest
 from sampan.spec.container import HostConfig
 from tests.engines import Driver, Engine, wait_until
+from tests.memory import pss_kib
 
-EXAMPLES, REQUESTS = 40, 25
+REQUESTS = 25  # between two clean-ups
+# The 50,000 of a release: SAMPAN_TEST_FUZZ=50000.
+EXAMPLES = int(os.environ.get("SAMPAN_TEST_FUZZ", "1000")) // REQUESTS
+GROWTH = 40_000  # KiB that the daemon may be larger afterwards, however many requests there were
 DEADLINE = 15.0  # seconds for any answer
 NOUNS = (archive, changing, containers, exec, extensions, streams, system, watching)
 # They wait for something that does not come, or take the connection over, by design.
@@ -150,12 +154,16 @@ def victim(sampand: Engine) -> Iterator[Engine]:
     driver = Driver(sampand, "docker")
     assert driver.ok("run", "--rm", "busybox", "echo", "well") == "well"
     before = _descriptors(sampand)
+    assert sampand.process is not None
+    size = pss_kib(sampand.process.pid)
     yield sampand
+    assert pss_kib(sampand.process.pid) < size + GROWTH
     sampand.remove_containers()
     assert driver.ok("run", "--rm", "busybox", "echo", "well") == "well"
     wait_until(lambda: _descriptors(sampand) <= before + 2, f"{before} descriptors again")
 
 
+@pytest.mark.timeout(EXAMPLES * REQUESTS * 0.12)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
