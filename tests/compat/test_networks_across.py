@@ -140,17 +140,17 @@ def test_one_subnet_on_two_hosts(pair: Pair) -> None:
     before = counted(pair.a, link)
     send_from(pair.b, STRANGER, datagram)
     assert reaches(pair.a, "one", there)  # by now what was sent before has arrived, or has not
-    alone = counted(pair.a, link) - before
+    assert counted(pair.a, link) - before < 50
     send_from(pair.b, B, datagram)
-    wait_until(lambda: counted(pair.a, link) > before + alone, "a peer's frame")
+    wait_until(lambda: counted(pair.a, link) - before >= 100, "a peer's frames")
     # The peer's own address as the source, but from a container of this host: not heard either.
     pair.a.ok("run", "-d", "--name", "liar", "--cap-add", "NET_RAW", "busybox", "sleep", "1000")
     packet = udp_packet(B, A, 4789, datagram)
     before = counted(pair.a, link)
-    send_raw(pair.a, "liar", packet)
-    # What it sends is counted by the chain that drops it, and by nothing of the network's link.
+    send_raw(pair.a, "liar", packet, 100)
     assert reaches(pair.a, "one", there)
-    assert counted(pair.a, link) - before == alone
+    # A ping and what neighbours ask each other meanwhile are a few frames, and not a hundred.
+    assert counted(pair.a, link) - before < 50
     for driver, name in zip(pair, ("one", "two"), strict=True):
         driver.ok("rm", "-f", name)
         driver.ok("network", "rm", "far")
@@ -165,13 +165,13 @@ def udp_packet(source: str, target: str, port: int, data: bytes) -> bytes:
     return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, 1, 0, 64, 17, 0, *address) + udp
 
 
-def send_raw(driver: Driver, name: str, packet: bytes) -> None:
+def send_raw(driver: Driver, name: str, packet: bytes, times: int) -> None:
     """From inside the container's network namespace, through its own default route."""
     pid = driver.inspect(name)["State"]["Pid"]
     target = socket.inet_ntoa(packet[16:20])
     script = (
         "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW);"
-        f"s.sendto(bytes.fromhex('{packet.hex()}'), ('{target}', 0))"
+        f"[s.sendto(bytes.fromhex('{packet.hex()}'), ('{target}', 0)) for _ in range({times})]"
     )
     command = ["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", script]
     subprocess.run(command, check=True, timeout=20)
@@ -194,7 +194,8 @@ def test_ports_that_are_taken(pair: Pair) -> None:
 def send_from(driver: Driver, source: str, datagram: bytes) -> None:
     script = (
         "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
-        f"s.bind(('{source}', 0)); s.sendto(bytes.fromhex('{datagram.hex()}'), ('{A}', 4789))"
+        f"s.bind(('{source}', 0));"
+        f"[s.sendto(bytes.fromhex('{datagram.hex()}'), ('{A}', 4789)) for _ in range(100)]"
     )
     on(driver, f'python3 -c "{script}"')
 
