@@ -92,9 +92,11 @@ def peak_memory(root: int) -> Iterator[list[float]]:
     found, done = [0.0], threading.Event()
 
     def sample() -> None:
-        while not done.wait(0.02):
+        while True:  # once at least, however short it is looked at
             total = sum(map(pss_kib, [root, *descendants(root)]))
             found[0] = max(found[0], total / 1024)
+            if done.wait(0.02):
+                return
 
     thread = threading.Thread(target=sample)
     thread.start()

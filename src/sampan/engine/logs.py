@@ -184,7 +184,8 @@ class Reader:
         """At the end of the newest file we have: whether there is a newer one, which is opened then."""
         current = self._files[0]
         try:
-            if os.stat(self._path).st_ino == current.inode:
+            # A packed one is never the newest: the number of the inode that it had may be the newest's by now.
+            if not current.changed and os.stat(self._path).st_ino == current.inode:
                 return False
         except FileNotFoundError:
             return False

@@ -377,3 +377,17 @@ async def test_follow_through_packing(rooms: Rooms) -> None:
     seen += [int((await asyncio.wait_for(anext(stream.chunks), 10))[1]) for _ in range(2)]
     assert seen == list(range(13))
     await stream.chunks.aclose()
+
+
+def test_the_number_of_an_inode_that_is_used_again(tmp_path: Path) -> None:
+    """A packed file is followed by the newest, whose inode has the number that the packed one's had."""
+    path = tmp_path / "log"
+    path.write_bytes(b'{"log":"new\\n","stream":"stdout","time":"2026-11-24T00:00:00Z"}\n')
+    reader = logs.Reader(str(path), None)
+    empty = os.memfd_create("unpacked")
+    reader._files = [logfile.LogFile(empty, path.stat().st_ino, changed=1)]
+    try:
+        assert reader._rotated()
+        assert [bool(file.changed) for file in reader._files] == [True, False]
+    finally:
+        reader.close()
