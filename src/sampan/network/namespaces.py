@@ -54,6 +54,8 @@ def set_inside(
     with netns.visit(kernel, fd):
         for parts, value in settings:
             sysctl.write(value, *parts)
+        if not more:
+            return
         with Rtnl() as rtnl:
             for name, address in more:
                 index = rtnl.link(name).index

@@ -245,9 +245,6 @@ def _verdicts(
                 at += 1
                 continue
             said, at, mapped = _condition(rules, chain, selectors, tokens, behind, packet)
-            if mapped is None:
-                matches = _both(matches, said)
-                continue
             for holds, verdict in mapped:
                 yield _both(matches, holds), verdict
             matches = _both(matches, said)
@@ -300,12 +297,12 @@ def _condition(
     tokens: list[str],
     at: int,
     packet: Packet,
-) -> tuple[bool | None, int, list[tuple[bool | None, list[str]]] | None]:
+) -> tuple[bool | None, int, list[tuple[bool | None, list[str]]]]:
     """Whether it holds, where what follows it begins, and, of a verdict map, the verdicts that may come."""
     operator = tokens[at] if tokens[at : at + 1] and tokens[at] in ("!=", "==", "vmap") else ""
     values, at = _values(rules, chain, tokens, at + bool(operator))
     if not all(_applies(selector, packet) for selector in selectors):
-        return False, at, [] if operator == "vmap" else None
+        return False, at, []
     if operator == "vmap":
         mapped: list[tuple[bool | None, list[str]]] = []
         for key, _, verdict in (value.partition(" : ") for value in values):
@@ -315,7 +312,7 @@ def _condition(
         return bool(mapped), at, mapped
     found = [_fits(selectors, value, packet) for value in values]
     holds = True if True in found else None if None in found else False
-    return (not holds if operator == "!=" and holds is not None else holds), at, None
+    return (not holds if operator == "!=" and holds is not None else holds), at, []
 
 
 def _values(rules: Ruleset, chain: Chain, tokens: list[str], at: int) -> tuple[list[str], int]:
